@@ -1,0 +1,168 @@
+"""Every way a verification can go wrong, as one tree.
+
+The errors carry facts, never texts for callers, and know nothing of HTTP: the status and the words
+of each are in ``otpservice.web.errors``. Success is a return value; everything here is raised.
+"""
+
+from collections.abc import Sequence
+
+
+class OtpServiceError(Exception):
+    """The root of all errors the domain and its adapters raise."""
+
+
+class InvalidPhone(OtpServiceError):
+    """Not a number a code can be sent to.
+
+    ``reason`` is a full sentence for the person who made the call; it never repeats the number.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class InvalidCode(OtpServiceError):
+    """Not 4 to 9 ASCII digits."""
+
+
+class DestinationBlocked(OtpServiceError):
+    """A real number, but one nothing may be sent to: country, deny list or opt-out."""
+
+
+class VerificationError(OtpServiceError):
+    """The verification named by the caller cannot do what was asked.
+
+    ``id`` is the verification's, or None where the caller must not learn it.
+    """
+
+    def __init__(self, id: str | None = None) -> None:  # noqa: A002 - the contract's word
+        super().__init__(id or "")
+        self.id = id
+
+
+class NotFound(VerificationError):
+    """No such verification for this app."""
+
+
+class AlreadyConfirmed(VerificationError):
+    """Approved before: a verification succeeds exactly once."""
+
+
+class Canceled(VerificationError):
+    """The app took it back."""
+
+
+class Expired(VerificationError):
+    """Its codes are too old."""
+
+
+class AttemptsExhausted(VerificationError):
+    """No guesses left: a new code must be asked for."""
+
+
+class WrongCode(VerificationError):
+    """A guess that was counted and was wrong; ``attempts_left`` guesses remain."""
+
+    def __init__(self, id: str, attempts_left: int) -> None:  # noqa: A002
+        super().__init__(id)
+        self.attempts_left = attempts_left
+
+
+class PurposeConflict(OtpServiceError):
+    """Another app or purpose holds the provider's only code for this phone.
+
+    ``retry_after`` is the seconds until the provider has surely forgotten it.
+    """
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(retry_after)
+        self.retry_after = retry_after
+
+
+class PhoneLocked(OtpServiceError):
+    """Too many failures in a row; ``retry_after`` in seconds, None until somebody unlocks it."""
+
+    def __init__(self, retry_after: int | None) -> None:
+        super().__init__(retry_after)
+        self.retry_after = retry_after
+
+
+class ResendTooSoon(OtpServiceError):
+    """Inside the cooldown, which ends in ``retry_after`` seconds."""
+
+    def __init__(self, retry_after: int, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(retry_after)
+        self.retry_after = retry_after
+        self.id = id
+
+
+class QuotaExceeded(OtpServiceError):
+    """An SMS or failure quota is used up.
+
+    ``quota`` is its name (``phone``), ``amount`` SMS in ``window`` seconds the rule that refused,
+    ``retry_after`` the seconds until it lets one through again.
+    """
+
+    def __init__(self, quota: str, amount: int, window: int, retry_after: int) -> None:
+        super().__init__(quota)
+        self.quota = quota
+        self.amount = amount
+        self.window = window
+        self.retry_after = retry_after
+
+
+class SendingDisabled(OtpServiceError):
+    """The operator turned sending off."""
+
+
+class StoreUnavailable(OtpServiceError):
+    """The store did not answer: nothing may be sent and nothing confirmed."""
+
+
+class ProviderError(OtpServiceError):
+    """What asking a route came to, when it did not come to a yes."""
+
+
+class NotDone(ProviderError):
+    """Surely not sent, or surely not checked: to be given back. Another route may be tried."""
+
+
+class ProviderRejected(NotDone):
+    """The provider refused us: credentials, sender ID, or a refusal we do not know."""
+
+
+class ProviderUnavailable(NotDone):
+    """The provider could not be reached or said so itself; ``retry_after`` in seconds."""
+
+    def __init__(self, retry_after: int = 30) -> None:
+        super().__init__(retry_after)
+        self.retry_after = retry_after
+
+
+class NumberRefused(ProviderError):
+    """Surely not sent, and no other route would: the number itself is at fault."""
+
+
+class CodeRefused(ProviderError):
+    """The provider compared the code and said no."""
+
+
+class CodeForgotten(CodeRefused):
+    """The provider holds no code for the phone: never sent, used, or replaced."""
+
+
+class OutcomeUnknown(ProviderError):
+    """The request left and its answer was lost: it may have been done."""
+
+    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id or "")
+        self.id = id
+
+
+class InvalidSettings(OtpServiceError):
+    """Settings that cannot be run with; ``problems`` is one line per mistake, by name."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)

@@ -1,0 +1,106 @@
+"""Telephone numbers: any usual spelling in, E.164 out, never shown whole by accident."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+import phonenumbers
+from phonenumbers import NumberParseException, PhoneNumberType
+
+from otpservice.verification.errors import DestinationBlocked, InvalidPhone
+
+# phonenumbers also reads letters ("FLOWERS" dials), extensions and other alphabets' digits. One
+# bucket per phone and no surprise recipients: only what people type on a keypad, and only there.
+_SPELLING = re.compile(r"\+?[0-9(][0-9 ().\-/]{3,30}\Z")
+
+# Where nobody can tell the two apart (North America), a number that may be mobile is taken.
+_MOBILE = {PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE}
+
+# Côte d'Ivoire put two digits before its 8-digit numbers on 31 January 2021.
+_OLD_IVORIAN = re.compile(r"(?:\+?225|00225)?[0-9]{8}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneNumber:
+    """A valid mobile number.
+
+    Attributes:
+        e164: with the plus sign: ``+2250709000001``.
+        country: ISO 3166 code of the country it belongs to: ``CI``.
+    """
+
+    e164: str = field(repr=False)
+    country: str = field(repr=False)
+
+    @classmethod
+    def parse(cls, text: str, *, region: str) -> "PhoneNumber":
+        """Read one number as people write it, national or international.
+
+        Args:
+            text: the number; ASCII digits, spaces and ``+ ( ) . - /`` only.
+            region: ISO 3166 code of the country whose national numbers are meant.
+
+        Raises:
+            InvalidPhone: it is not a valid mobile number.
+        """
+        spelled = text.strip(" ")
+        if not _SPELLING.match(spelled):
+            raise InvalidPhone(
+                "A phone number is digits, with an optional leading + and spaces, dots, dashes or "
+                "brackets between them."
+            )
+        number = _read(spelled, region)
+        if number is None:
+            raise InvalidPhone(_why_invalid(spelled, region))
+        if phonenumbers.number_type(number) not in _MOBILE:
+            raise InvalidPhone("This is not a mobile number, so it cannot receive the SMS.")
+        return cls(
+            phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164),
+            phonenumbers.region_code_for_number(number) or "",
+        )
+
+    def require_country(self, countries: Collection[str]) -> None:
+        """Refuse a number outside ``countries`` (ISO 3166 codes).
+
+        Raises:
+            DestinationBlocked: its country is not among them.
+        """
+        if self.country not in countries:
+            raise DestinationBlocked
+
+    @property
+    def digits(self) -> str:
+        """E.164 without the plus sign: ``2250709000001``."""
+        return self.e164[1:]
+
+    @property
+    def masked(self) -> str:
+        """The calling code and the last two digits: ``+225********01``."""
+        calling_code = len(str(phonenumbers.parse(self.e164).country_code)) + 1
+        hidden = len(self.e164) - calling_code - 2
+        return f"{self.e164[:calling_code]}{'*' * hidden}{self.e164[-2:]}"
+
+    def __str__(self) -> str:
+        return self.masked
+
+
+def _read(spelled: str, region: str) -> phonenumbers.PhoneNumber | None:
+    """National first; failing that, digits that are an international number without its plus."""
+    for candidate in (spelled, f"+{spelled}"):
+        try:
+            number = phonenumbers.parse(candidate, region)
+        except NumberParseException:
+            continue
+        if phonenumbers.is_valid_number(number) and not number.extension:
+            return number
+    return None
+
+
+def _why_invalid(spelled: str, region: str) -> str:
+    digits = re.sub(r"[^0-9+]", "", spelled)
+    if _OLD_IVORIAN.match(digits) and (region == "CI" or "225" in digits[:5]):
+        return (
+            "Ivorian numbers have 10 digits since 31 January 2021: put 01, 05 or 07 before the "
+            "old 8, after +225."
+        )
+    return f"This is not a valid number. Write it internationally, or as it is dialled in {region}."
