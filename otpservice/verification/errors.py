@@ -36,7 +36,7 @@ class VerificationError(OtpServiceError):
     ``id`` is the verification's, or None where the caller must not learn it.
     """
 
-    def __init__(self, id: str | None = None) -> None:  # noqa: A002 - the contract's word
+    def __init__(self, id: str | None = None) -> None:
         super().__init__(id or "")
         self.id = id
 
@@ -64,7 +64,7 @@ class AttemptsExhausted(VerificationError):
 class WrongCode(VerificationError):
     """A guess that was counted and was wrong; ``attempts_left`` guesses remain."""
 
-    def __init__(self, id: str, attempts_left: int) -> None:  # noqa: A002
+    def __init__(self, id: str, attempts_left: int) -> None:
         super().__init__(id)
         self.attempts_left = attempts_left
 
@@ -91,7 +91,7 @@ class PhoneLocked(OtpServiceError):
 class ResendTooSoon(OtpServiceError):
     """Inside the cooldown, which ends in ``retry_after`` seconds."""
 
-    def __init__(self, retry_after: int, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, retry_after: int, id: str | None = None) -> None:
         super().__init__(retry_after)
         self.retry_after = retry_after
         self.id = id
@@ -155,7 +155,7 @@ class CodeForgotten(CodeRefused):
 class OutcomeUnknown(ProviderError):
     """The request left and its answer was lost: it may have been done."""
 
-    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, id: str | None = None) -> None:
         super().__init__(id or "")
         self.id = id
 

@@ -25,12 +25,10 @@ class PhoneNumber:
     """A valid mobile number.
 
     Attributes:
-        e164: with the plus sign: ``+2250709000001``.
-        country: ISO 3166 code of the country it belongs to: ``CI``.
+        e164: with the plus sign: ``+2250709000001``. Only ``parse`` vouches for it.
     """
 
     e164: str = field(repr=False)
-    country: str = field(repr=False)
 
     @classmethod
     def parse(cls, text: str, *, region: str) -> "PhoneNumber":
@@ -54,10 +52,7 @@ class PhoneNumber:
             raise InvalidPhone(_why_invalid(spelled, region))
         if phonenumbers.number_type(number) not in _MOBILE:
             raise InvalidPhone("This is not a mobile number, so it cannot receive the SMS.")
-        return cls(
-            phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164),
-            phonenumbers.region_code_for_number(number) or "",
-        )
+        return cls(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
 
     def require_country(self, countries: Collection[str]) -> None:
         """Refuse a number outside ``countries`` (ISO 3166 codes).
@@ -67,6 +62,11 @@ class PhoneNumber:
         """
         if self.country not in countries:
             raise DestinationBlocked
+
+    @property
+    def country(self) -> str:
+        """ISO 3166 code of the country the number belongs to: ``CI``."""
+        return phonenumbers.region_code_for_number(phonenumbers.parse(self.e164)) or ""
 
     @property
     def digits(self) -> str:

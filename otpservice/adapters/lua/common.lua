@@ -1,0 +1,149 @@
+-- Put before every script. A phone's keys carry one hash tag, so a script may touch them all.
+--
+-- Phone      HASH  otp:{tag}:p:<digest>   state of one phone over all apps and purposes
+--   latest:<app>|<purpose>   id of the owner's latest verification
+--   hold, hold_until         owner of the one code the provider keeps for the phone, and until when
+--   used:<digest>            an approved hosted code, refused until then
+--   run, total, failed_at    failures in a row: since the last one forgotten, since the last success
+--   lock                     locked until then; -1 until unlocked by hand
+--   cleared                  when failures were last set to nothing
+-- Sends      ZSET  otp:{tag}:s:<digest>   SMS to the phone: send id by time
+-- Record     HASH  otp:{tag}:v:<id>       one verification
+--   app, purpose, phone, pd, route, state (pending, approved, canceled, failed)
+--   attempts, approved_at, approved_by, unknown (the check before ended so)
+--   sent                     when its last settled send was reserved
+--   prior                    the same of the owner's verification before it: the cooldown goes on
+--   ended                    when the first send was given back
+--   s:<send id>              a send on its way, reserved then; a:<attempt id>: a guess on its way
+-- All times are milliseconds of the server's clock.
+
+local HOUR = 3600000
+local DAY = 24 * HOUR
+local RECORD_KEPT = HOUR         -- a finished verification answers for an hour
+local PHONE_KEPT = 2 * HOUR      -- longer than any record, cooldown or code of a phone lives
+local FAILURES_KEPT = 180 * DAY  -- failures in a row, up to LOCKOUT_TOTAL
+local RUN_FORGOTTEN = 30 * DAY   -- after that long without a failure the first lock is short again
+
+local function whole(n)
+  return string.format('%.0f', n)
+end
+
+local function clock(offset)
+  local t = redis.call('TIME')
+  return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000) + tonumber(offset)
+end
+
+local function read(key)
+  local flat = redis.call('HGETALL', key)
+  local hash = {}
+  for i = 1, #flat, 2 do
+    hash[flat[i]] = flat[i + 1]
+  end
+  return hash
+end
+
+local function number(hash, field)
+  return tonumber(hash[field] or '0')
+end
+
+-- The key of another kind ('p', 's', 'v') under the same hash tag.
+local function sibling(key, kind, name)
+  return string.match(key, '^otp:{%x+}:') .. kind .. ':' .. name
+end
+
+local function owner(record)
+  return record.app .. '|' .. record.purpose
+end
+
+-- Whether the owner has asked for no newer verification since.
+local function is_latest(phone, record, key)
+  return sibling(key, 'v', phone['latest:' .. owner(record)] or '') == key
+end
+
+-- When the verification's newest send was reserved that was not given back; 0 if there is none.
+local function newest_send(record)
+  local newest = number(record, 'sent')
+  for field, value in pairs(record) do
+    if string.sub(field, 1, 2) == 's:' then
+      newest = math.max(newest, tonumber(value))
+    end
+  end
+  return newest
+end
+
+-- The same over the owner's verifications before it: what cooldown and hold are counted from.
+local function cooldown_base(record)
+  if record.state == 'approved' then
+    return 0
+  end
+  return math.max(newest_send(record), number(record, 'prior'))
+end
+
+-- What a caller sees, in the order in which one state hides another.
+local function status(record, now, ttl, max_attempts)
+  if record.state ~= 'pending' then
+    return record.state
+  elseif now >= newest_send(record) + ttl then
+    return 'expired'
+  elseif number(record, 'attempts') >= max_attempts then
+    return 'attempts_exhausted'
+  end
+  return 'pending'
+end
+
+-- Keep the record for an hour after it ended. An exhausted one ends with its last guess.
+local function keep_record(key, record, now, ttl, max_attempts)
+  local left = 0
+  if status(record, now, ttl, max_attempts) == 'pending' then
+    left = newest_send(record) + ttl - now
+  end
+  redis.call('PEXPIRE', key, whole(left + RECORD_KEPT))
+end
+
+local function keep_phone(key)
+  local total = tonumber(redis.call('HGET', key, 'total') or '0')
+  redis.call('PEXPIRE', key, whole(total > 0 and FAILURES_KEPT or PHONE_KEPT))
+end
+
+-- Milliseconds the lock still lasts: 0 not locked, -1 until unlocked by hand.
+local function lock_left(phone, now)
+  local lock = number(phone, 'lock')
+  if lock == -1 then
+    return -1
+  end
+  return math.max(0, lock - now)
+end
+
+-- A wrong guess is a failure from the moment it is reserved: a crash must not give it away.
+local function count_failure(key, phone, now, lockout)
+  local run = number(phone, 'run')
+  if number(phone, 'failed_at') + RUN_FORGOTTEN <= now then
+    run = 0
+  end
+  run = run + 1
+  local total = number(phone, 'total') + 1
+  redis.call('HSET', key, 'run', whole(run), 'total', whole(total), 'failed_at', whole(now))
+  if lockout.total > 0 and total >= lockout.total then
+    redis.call('HSET', key, 'lock', '-1')
+  elseif run % lockout.failures == 0 then
+    local length = lockout.length * 2 ^ math.min(run / lockout.failures - 1, 30)
+    redis.call('HSET', key, 'lock', whole(now + math.min(length, DAY)))
+  end
+end
+
+-- Take a failure out again, and with it the lock that it started; nothing if a success or an
+-- unlock came after it was counted, for that took it out already.
+local function take_out_failure(key, phone, counted_at, lockout)
+  if counted_at <= number(phone, 'cleared') then
+    return
+  end
+  local run = math.max(0, number(phone, 'run') - 1)
+  local total = math.max(0, number(phone, 'total') - 1)
+  redis.call('HSET', key, 'run', whole(run), 'total', whole(total))
+  local lock = number(phone, 'lock')
+  local by_hand = lock == -1 and total < lockout.total
+  local timed = lock > 0 and (run + 1) % lockout.failures == 0
+  if by_hand or timed then
+    redis.call('HDEL', key, 'lock')
+  end
+end

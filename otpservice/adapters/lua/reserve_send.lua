@@ -1,0 +1,96 @@
+-- Reserve one SMS: all checks together, everything taken or nothing.
+-- KEYS  phone, sends, record for a new verification
+-- ARGV  offset, send id, new id, app, purpose, phone number, phone digest, ttl, cooldown,
+--       max attempts, hold of a hosted code or 0, then pairs of amount and window of the quota
+local now = clock(ARGV[1])
+local send_id, new_id, app, purpose = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local ttl, cooldown, max_attempts, hold =
+  tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
+local phone = read(KEYS[1])
+local mine = app .. '|' .. purpose
+
+local id = phone['latest:' .. mine]
+local key = id and sibling(KEYS[1], 'v', id)
+local record = id and read(key) or {}
+local known = record.state ~= nil
+local again = known and record['s:' .. send_id] ~= nil -- the answer to this call was lost
+
+local function sends_left()
+  local left = -1
+  for i = 12, #ARGV, 2 do
+    local since = '(' .. whole(now - tonumber(ARGV[i + 1]))
+    local room = tonumber(ARGV[i]) - redis.call('ZCOUNT', KEYS[2], since, '+inf')
+    if left == -1 or room < left then
+      left = math.max(0, room)
+    end
+  end
+  return left
+end
+
+-- The rule that refuses for longest: its amount, window, and the milliseconds until it has room.
+local function refusing_quota()
+  local found
+  for i = 12, #ARGV, 2 do
+    local amount, window = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
+    local since = '(' .. whole(now - window)
+    local over = redis.call('ZCOUNT', KEYS[2], since, '+inf') - amount
+    if over >= 0 then
+      local leaving =
+        redis.call('ZRANGEBYSCORE', KEYS[2], since, '+inf', 'WITHSCORES', 'LIMIT', whole(over), '1')
+      local wait = amount == 0 and window or tonumber(leaving[2]) + window - now
+      if not found or wait > found[3] then
+        found = { amount, window, wait }
+      end
+    end
+  end
+  return found
+end
+
+if not again then
+  local locked = lock_left(phone, now)
+  if locked ~= 0 then
+    return { 'phone_locked', locked }
+  end
+  local wait = known and cooldown_base(record) + cooldown - now or 0
+  if wait > 0 then
+    return { 'resend_too_soon', wait, id }
+  end
+  local quota = refusing_quota()
+  if quota then
+    return { 'quota_exceeded', quota[1], quota[2], quota[3] }
+  end
+  -- The provider keys codes by phone alone: a second owner's code could redeem the first one's.
+  local held = number(phone, 'hold_until') - now
+  if hold > 0 and phone.hold and phone.hold ~= mine and held > 0 then
+    return { 'purpose_conflict', held }
+  end
+
+  if not known or status(record, now, ttl, max_attempts) ~= 'pending' then
+    local prior = known and cooldown_base(record) or 0
+    id, key = new_id, KEYS[3]
+    record = { app = app, purpose = purpose, state = 'pending', attempts = '0' }
+    redis.call('HSET', key, 'app', app, 'purpose', purpose, 'phone', ARGV[6], 'pd', ARGV[7],
+      'state', 'pending', 'attempts', '0', 'prior', whole(prior))
+    redis.call('HSET', KEYS[1], 'latest:' .. mine, id)
+  end
+  record['s:' .. send_id] = whole(now)
+  redis.call('HSET', key, 's:' .. send_id, whole(now))
+  local longest = 0
+  for i = 13, #ARGV, 2 do
+    longest = math.max(longest, tonumber(ARGV[i]))
+  end
+  if longest > 0 then
+    redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', whole(now - longest))
+    redis.call('ZADD', KEYS[2], whole(now), send_id)
+    redis.call('PEXPIRE', KEYS[2], whole(longest))
+  end
+  if hold > 0 then
+    redis.call('HSET', KEYS[1], 'hold', mine, 'hold_until', whole(now + hold))
+  end
+  keep_record(key, record, now, ttl, max_attempts)
+  keep_phone(KEYS[1])
+end
+
+local newest = newest_send(record)
+return { 'ok', id, now, newest + ttl, newest + cooldown,
+  math.max(0, max_attempts - number(record, 'attempts')), sends_left() }

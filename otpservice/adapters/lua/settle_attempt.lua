@@ -1,0 +1,66 @@
+-- Say how a counted guess came out. A guess is settled once; the first yes of a verification wins.
+-- KEYS  record
+-- ARGV  offset, attempt id, 'yes', 'no', 'back' or 'unknown', ttl, max attempts,
+--       lockout failures, lockout total, hold, digest of the code
+local now = clock(ARGV[1])
+local attempt_id, outcome = ARGV[2], ARGV[3]
+local ttl, max_attempts, hold = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[8])
+local lockout = { failures = tonumber(ARGV[6]), total = tonumber(ARGV[7]) }
+local record = read(KEYS[1])
+if not record.app then
+  return { 'not_found' }
+end
+
+local function forget_used(phone_key, phone, time)
+  for field, good_until in pairs(phone) do
+    if string.sub(field, 1, 5) == 'used:' and tonumber(good_until) <= time then
+      redis.call('HDEL', phone_key, field)
+    end
+  end
+end
+
+local counted_at = tonumber(record['a:' .. attempt_id])
+if not counted_at then -- settled before, and the answer was lost
+  if record.approved_by == attempt_id then
+    return { 'yes', number(record, 'approved_at') }
+  end
+  return { outcome == 'yes' and record.state or outcome, math.max(0, max_attempts - number(record, 'attempts')) }
+end
+redis.call('HDEL', KEYS[1], 'a:' .. attempt_id)
+
+local phone_key = sibling(KEYS[1], 'p', record.pd)
+local phone = read(phone_key)
+if outcome == 'no' then
+  redis.call('HDEL', KEYS[1], 'unknown')
+else
+  take_out_failure(phone_key, phone, counted_at, lockout)
+end
+if outcome == 'unknown' then
+  redis.call('HSET', KEYS[1], 'unknown', '1')
+elseif outcome == 'back' then
+  record.attempts = whole(number(record, 'attempts') - 1)
+  redis.call('HSET', KEYS[1], 'attempts', record.attempts)
+  if record.state == 'pending' then
+    keep_record(KEYS[1], record, now, ttl, max_attempts)
+  end
+elseif outcome == 'yes' then
+  if record.state ~= 'pending' then
+    return { record.state }
+  end
+  if hold > 0 then
+    forget_used(phone_key, phone, now)
+    redis.call('HSET', phone_key, 'used:' .. ARGV[9], whole(newest_send(record) + hold))
+    if is_latest(phone, record, KEYS[1]) and phone.hold == owner(record) then
+      redis.call('HDEL', phone_key, 'hold', 'hold_until')
+    end
+  end
+  record.state, record.approved_at = 'approved', whole(now)
+  redis.call('HSET', KEYS[1], 'state', 'approved', 'approved_at', whole(now), 'approved_by', attempt_id)
+  redis.call('HDEL', phone_key, 'run', 'total', 'failed_at', 'lock')
+  redis.call('HSET', phone_key, 'cleared', whole(now))
+  keep_record(KEYS[1], record, now, ttl, max_attempts)
+  keep_phone(phone_key)
+  return { 'yes', now }
+end
+keep_phone(phone_key)
+return { outcome, math.max(0, max_attempts - number(record, 'attempts')) }

@@ -1,0 +1,1 @@
+"""One command that shows the whole service on one machine."""

@@ -1,0 +1,218 @@
+"""The four things an app can do with a verification: start it, check it, look at it, cancel it."""
+
+import logging
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NoReturn
+
+from otpservice.verification.code import Code
+from otpservice.verification.errors import (
+    AlreadyConfirmed,
+    CodeForgotten,
+    CodeRefused,
+    Expired,
+    InvalidPhone,
+    NotDone,
+    NumberRefused,
+    OutcomeUnknown,
+    ProviderUnavailable,
+    SendingDisabled,
+    StoreUnavailable,
+    WrongCode,
+)
+from otpservice.verification.phone import PhoneNumber
+from otpservice.verification.policy import Policy
+from otpservice.verification.ports import (
+    AttemptOutcome,
+    AttemptReservation,
+    OutgoingCode,
+    Owner,
+    Route,
+    SendOutcome,
+    SendReservation,
+    Status,
+    Store,
+    Verification,
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A verification somebody may now confirm.
+
+    Attributes:
+        reservation: its id, its times and what is left of its limits.
+        delivered: False when the provider's answer was lost: the SMS may come or not.
+        route: name of the route that sent, or may have.
+    """
+
+    reservation: SendReservation
+    delivered: bool
+    route: str
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """The proof an app asked for: whoever typed the code holds ``phone``."""
+
+    id: str
+    purpose: str
+    phone: PhoneNumber
+    approved_at: datetime
+
+
+class VerificationService:
+    """The rules of a verification, over a store for its state and routes for its SMS.
+
+    Args:
+        store: where the state lives.
+        routes: by name, all that a verification may have been sent by.
+        policy: the limits.
+        sending: False refuses every start; what was sent before can still be confirmed.
+    """
+
+    def __init__(
+        self, store: Store, routes: Mapping[str, Route], policy: Policy, *, sending: bool = True
+    ) -> None:
+        self._store = store
+        self._routes = routes
+        self._policy = policy
+        self._sending = sending
+
+    def start(
+        self,
+        owner: Owner,
+        phone: PhoneNumber,
+        *,
+        sender_id: str,
+        template: str,
+        routes: Sequence[str],
+    ) -> Started:
+        """Send a code, as a resend if one of the owner's is pending on this phone.
+
+        Args:
+            owner: the app and the purpose the verification will belong to.
+            phone: where to.
+            sender_id: 3 to 11 letters and digits, shown as the SMS's sender.
+            template: the SMS's text; the code goes where ``##OTP##`` stands.
+            routes: names of the routes to try, first choice first.
+
+        Raises:
+            SendingDisabled, PhoneLocked, ResendTooSoon, QuotaExceeded, PurposeConflict: nothing
+                was sent or counted.
+            InvalidPhone: the provider refused the number; nothing was counted.
+            ProviderRejected, ProviderUnavailable: surely nothing was sent; nothing was counted.
+            StoreUnavailable: nothing was sent.
+        """
+        if not self._sending:
+            raise SendingDisabled
+        # Store first, then send: a code that arrives must always be confirmable.
+        reservation = self._store.reserve_send(owner, phone, secrets.token_hex(8), hosted=True)
+        message = OutgoingCode(
+            phone, sender_id, template, self._policy.code_length, self._policy.code_ttl
+        )
+        try:
+            route, delivered = self._send_by_first(routes, message)
+        except (NotDone, NumberRefused) as refusal:
+            self._settle_send(reservation, SendOutcome.GIVEN_BACK, "")
+            if isinstance(refusal, NumberRefused):
+                raise InvalidPhone("The provider does not take this number.") from refusal
+            raise
+        self._settle_send(reservation, SendOutcome.KEPT, route)
+        return Started(reservation, delivered, route)
+
+    def check(self, owner: Owner, subject: str | PhoneNumber, code: Code) -> Approved:
+        """Approve a verification if ``code`` is the one that was sent for it.
+
+        Args:
+            owner: the app, and the purpose where the verification is named by its phone.
+            subject: the verification's id, or the phone of the owner's latest.
+            code: the guess.
+
+        Raises:
+            NotFound, AlreadyConfirmed, Canceled, Expired, PhoneLocked, AttemptsExhausted: not
+                counted and not asked.
+            WrongCode: counted.
+            OutcomeUnknown: counted; the answer was lost.
+            ProviderRejected, ProviderUnavailable: surely not checked; not counted.
+            StoreUnavailable: nothing was approved.
+        """
+        attempt = self._store.reserve_attempt(owner, subject, secrets.token_hex(8), code)
+        try:
+            self._ask(attempt, code)
+        except CodeRefused as refusal:
+            # The lost check before this one may have used the code up: "no such code" is no "no".
+            if isinstance(refusal, CodeForgotten) and attempt.previous_unknown:
+                self._lose(attempt)
+            left = self._store.settle_attempt(attempt, AttemptOutcome.NO)
+            raise WrongCode(attempt.id, left) from refusal
+        except NotDone:
+            self._store.settle_attempt(attempt, AttemptOutcome.GIVEN_BACK)
+            raise
+        except OutcomeUnknown:
+            self._lose(attempt)
+        approved_at = self._store.approve(attempt, code)
+        return Approved(attempt.id, attempt.purpose, attempt.phone, approved_at)
+
+    def status(self, app: str, id: str) -> Verification:
+        """Look at a verification; never spends an attempt.
+
+        Raises:
+            NotFound: there is none, or it is another app's.
+        """
+        return self._store.read(app, id)
+
+    def cancel(self, app: str, id: str) -> None:
+        """Take a verification back: its codes approve nothing any more.
+
+        Raises:
+            NotFound: there is none, or it is another app's.
+            AlreadyConfirmed, Expired: too late.
+        """
+        before = self._store.cancel(app, id)
+        if before.status is Status.APPROVED:
+            raise AlreadyConfirmed(id)
+        if before.status is Status.EXPIRED:
+            raise Expired(id)
+
+    def _send_by_first(self, routes: Sequence[str], message: OutgoingCode) -> tuple[str, bool]:
+        """Try the routes in turn, on to the next only if surely nothing left.
+
+        Returns:
+            The name of the route that sent, and whether it said so.
+        """
+        refused: NotDone = ProviderUnavailable()
+        for name in routes:
+            try:
+                self._routes[name].send(message)
+            except NotDone as refusal:
+                refused = refusal
+            except OutcomeUnknown:
+                return name, False
+            else:
+                return name, True
+        raise refused
+
+    def _settle_send(self, reservation: SendReservation, outcome: SendOutcome, route: str) -> None:
+        """Settle what the provider has answered; without the store, the reservation stands.
+
+        Then the code is confirmable all the same, and what should have been given back is lost,
+        which is the safe side.
+        """
+        try:
+            self._store.settle_send(reservation, outcome, route)
+        except StoreUnavailable:
+            log.exception("send_not_settled", extra={"id": reservation.id, "outcome": outcome})
+
+    def _ask(self, attempt: AttemptReservation, code: Code) -> None:
+        """Ask the route that sent last; a send that was never settled can only be the first's."""
+        name = attempt.route or next(iter(self._routes))
+        self._routes[name].check(attempt.phone, code)
+
+    def _lose(self, attempt: AttemptReservation) -> NoReturn:
+        self._store.settle_attempt(attempt, AttemptOutcome.UNKNOWN)
+        raise OutcomeUnknown(attempt.id)
