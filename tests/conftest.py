@@ -1,6 +1,8 @@
 """What many tests need: a real Valkey, and the store over it and over the fake."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from fakeredis import FakeRedis
@@ -10,7 +12,22 @@ from otpservice.adapters.redis_client import connect
 from otpservice.demo.embedded import embedded_redis
 from otpservice.verification.phone import PhoneNumber
 
-SECRET = b"a secret key of the tests, at least 32 bytes"
+SECRET = b"a secret key of the tests with over 32 bytes"
+
+KEYS = {"portal": "otps_portal-key-of-the-tests", "shop": "otps_shop-key-of-the-tests"}
+
+APPS = f"""
+[apps.portal]
+key_sha256 = ["{sha256(KEYS["portal"].encode()).hexdigest()}"]
+purposes = ["login", "two-factor"]
+
+[apps.shop]
+key_sha256 = ["{sha256(KEYS["shop"].encode()).hexdigest()}"]
+
+[apps.probe]
+key_sha256 = ["{sha256(b"otps_probe-key").hexdigest()}"]
+scopes = ["metrics"]
+"""
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +53,24 @@ def redis(request: pytest.FixtureRequest) -> Redis:
 @pytest.fixture
 def phone() -> PhoneNumber:
     return PhoneNumber.parse("+2250709000001", region="CI")
+
+
+@pytest.fixture(scope="session")
+def apps_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("settings") / "apps.toml"
+    path.write_text(APPS)
+    return path
+
+
+@pytest.fixture(scope="session")
+def environment(apps_file: Path) -> Mapping[str, str]:
+    """The smallest environment the service starts in; nothing listens at its addresses."""
+    return {
+        "OTPSERVICE_REDIS_URL": "redis://127.0.0.1:1/0",
+        "OTPSERVICE_SECRET_KEY": SECRET.decode(),
+        "OTPSERVICE_APPS_FILE": str(apps_file),
+        "OTPSERVICE_VAVASMS_URL": "http://127.0.0.1:1/api",
+        "OTPSERVICE_VAVASMS_USERNAME": "demo@example.com",
+        "OTPSERVICE_VAVASMS_PASSWORD": "demo-password",
+        "OTPSERVICE_VAVASMS_SENDER_ID": "DEMO",
+    }

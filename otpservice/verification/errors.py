@@ -117,7 +117,14 @@ class SendingDisabled(OtpServiceError):
 
 
 class StoreUnavailable(OtpServiceError):
-    """The store did not answer: nothing may be sent and nothing confirmed."""
+    """The store did not answer: nothing may be sent and nothing confirmed.
+
+    ``down`` names what a probe found missing.
+    """
+
+    def __init__(self, *, down: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.down = tuple(down)
 
 
 class ProviderError(OtpServiceError):

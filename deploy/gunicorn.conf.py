@@ -1,0 +1,9 @@
+"""For ``gunicorn -c deploy/gunicorn.conf.py wsgi:app``; `otpservice serve` needs no file.
+
+The settings and their reasons are in ``otpservice/server.py``. What is given on gunicorn's command
+line, such as ``--bind`` and ``--workers``, wins.
+"""
+
+from otpservice.server import gunicorn_settings, settings_or_exit
+
+globals().update(gunicorn_settings(settings_or_exit()))

@@ -1,0 +1,286 @@
+"""The VavaSMS HTTP API, one method for each operation."""
+
+import logging
+import re
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from threading import Lock
+from time import monotonic
+from typing import TypeVar
+from urllib.parse import urlencode
+
+from otpservice.adapters.vavasms.answers import Answer, read_answer
+from otpservice.adapters.vavasms.errors import OutcomeUnknown, Unavailable, VavasmsError
+from otpservice.adapters.vavasms.operations import (
+    BALANCE,
+    OTP_SEND,
+    OTP_VERIFY,
+    TEXT,
+    Operation,
+    contradicts_itself,
+    refusal,
+    status_operation,
+)
+from otpservice.adapters.vavasms.receipts import (
+    Balance,
+    IncomingSms,
+    OtpReceipt,
+    OtpVerified,
+    TextReceipt,
+    TextStatus,
+    read_balance,
+    read_otp_receipt,
+    read_otp_verified,
+    read_statuses,
+    read_text_receipt,
+)
+from otpservice.adapters.vavasms.transport import AnswerLost, NoConnection, Reply, Transport
+
+PLACEHOLDER = "##OTP##"
+"""Where the provider puts the code in a message."""
+
+MAX_IDLE = 4.0
+"""Seconds a connection is kept unused: less than the 5 after which Apache closes one by default,
+so that a request does not meet a server that is just hanging up."""
+
+log = logging.getLogger("otpservice.vavasms")
+
+Receipt = TypeVar("Receipt")
+
+_PHONE = re.compile(r"\+?[1-9][0-9]{6,14}")  # E.164: at most 15 digits
+_CODE = re.compile(r"[0-9]{4,9}")
+_SENDER_ID = re.compile(r"[A-Za-z0-9]{3,11}")
+_LANGUAGE = re.compile(r"[A-Za-z]{2}(?:[-_][A-Za-z]{2})?")
+_PATH = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*")
+_OTP_LENGTHS = range(4, 10)
+
+
+class VavasmsClient:
+    """A VavaSMS account. May be shared by any number of threads.
+
+    Every method raises a ``VavasmsError`` (see ``errors``) unless the provider said yes, and a
+    ``ValueError``, before anything is sent, for arguments the provider would refuse.
+
+    Args:
+        url: the API's base address; https, or http to a loopback address.
+        username: the account's.
+        password: the account's; it opens the customer area too.
+        timeout: seconds for one call in all, connecting included.
+        connect_timeout: how many of these may go into connecting.
+        plus_sign: write numbers with a plus sign; the provider's page shows them without.
+        verify_sender_id: send the sender ID with a check too; the page contradicts itself there.
+        lang: language of the provider's descriptions, if it should be asked for one.
+        status_path: where to ask for a message's status, below ``/v1/``; the page does not say.
+        pool_size: connections kept for reuse.
+        max_idle: seconds one of them is kept unused.
+        ssl_context: other trusted certificates than the system's.
+
+    Attributes:
+        tolerated: answers that could only be read after a trailing comma was taken out.
+        last_tolerated: the last of these, without its texts and numbers.
+    """
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        username: str,
+        password: str,
+        timeout: float = 10.0,
+        connect_timeout: float = 3.0,
+        plus_sign: bool = False,
+        verify_sender_id: bool = False,
+        lang: str | None = None,
+        status_path: str | None = None,
+        pool_size: int = 500,
+        max_idle: float = MAX_IDLE,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        if not username or not password:
+            raise ValueError("A VavaSMS account has a user name and a password.")
+        _encodable(username + password, "The VavaSMS account")
+        self._transport = Transport(
+            url,
+            timeout=timeout,
+            connect_timeout=min(connect_timeout, timeout),
+            pool_size=pool_size,
+            max_idle=max_idle,
+            ssl_context=ssl_context,
+        )
+        self._url = url
+        self._credentials = {"username": username, "password": password}
+        self._lang = _matching(_LANGUAGE, lang, "A language") if lang else None
+        self._plus = "+" if plus_sign else ""
+        self._verify_sender_id = verify_sender_id
+        self._status = (
+            status_operation(_matching(_PATH, status_path, "The status path"))
+            if status_path
+            else None
+        )
+        self._lock = Lock()
+        self.tolerated = 0
+        self.last_tolerated: str | None = None
+
+    def __repr__(self) -> str:
+        return f"VavasmsClient(url={self._url!r})"
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._transport.close()
+
+    def balance(self) -> Balance:
+        """What is left on the account."""
+        return self._call(BALANCE, {}, read_balance)
+
+    def send_text(self, *, sender_id: str, phones: Sequence[str], message: str) -> TextReceipt:
+        """Send one text to one or several numbers (digits, with or without a plus sign)."""
+        if isinstance(phones, str) or not phones:
+            raise ValueError("phones is a list of at least one number.")
+        fields = {
+            "sender_id": _matching(_SENDER_ID, sender_id, "A sender ID"),
+            "phone": ",".join(map(self._on_the_wire, phones)),
+            "message": _filled(message),
+        }
+        return self._call(TEXT, fields, lambda answer: read_text_receipt(answer, len(phones)))
+
+    def text_status(self, message_id: str, lot_id: str | None = None) -> tuple[TextStatus, ...]:
+        """What the provider says of a message sent before."""
+        if self._status is None:
+            raise ValueError(
+                "VavaSMS does not document where to ask for a status: set status_path "
+                "(OTPSERVICE_VAVASMS_STATUS_PATH) once the provider has told you."
+            )
+        fields = {"message_id": _filled(message_id)}
+        if lot_id:
+            fields["lot_id"] = _filled(lot_id)
+        return self._call(self._status, fields, read_statuses)
+
+    def send_otp(
+        self, *, sender_id: str, phone: str, message: str, length: int, expiry_minutes: int
+    ) -> OtpReceipt:
+        """Have a code made and sent; ``message`` says where it goes with ``##OTP##``."""
+        if PLACEHOLDER not in message:
+            raise ValueError(f"The message must hold {PLACEHOLDER}.")
+        if length not in _OTP_LENGTHS or expiry_minutes < 1:
+            raise ValueError("A code has 4 to 9 digits and lasts at least a minute.")
+        fields = {
+            "sender_id": _matching(_SENDER_ID, sender_id, "A sender ID"),
+            "phone": self._on_the_wire(phone),
+            "otp_length": str(int(length)),
+            "otp_expiry": str(int(expiry_minutes)),
+            "message": _filled(message),
+        }
+        return self._call(OTP_SEND, fields, read_otp_receipt)
+
+    def verify_otp(self, *, phone: str, code: str, sender_id: str | None = None) -> OtpVerified:
+        """Return if and only if the provider says that ``code`` is the one sent to ``phone``."""
+        fields = {
+            "phone": self._on_the_wire(phone),
+            "otp": _matching(_CODE, code, "A code"),
+        }
+        if self._verify_sender_id and sender_id:
+            fields["sender_id"] = _matching(_SENDER_ID, sender_id, "A sender ID")
+        return self._call(OTP_VERIFY, fields, read_otp_verified)
+
+    @staticmethod
+    def parse_incoming(fields: Mapping[str, str]) -> IncomingSms:
+        """Read what the provider posts to the notification address."""
+        # "form" is the page's word and probably a slip for "from".
+        sender = fields.get("form") or fields.get("from")
+        message_id = fields.get("message_id")
+        if not sender or not message_id:
+            raise ValueError("An incoming SMS has a message_id and a form.")
+        return IncomingSms(
+            message_id, sender, fields.get("content") or "", fields.get("sms_date") or ""
+        )
+
+    def _on_the_wire(self, phone: str) -> str:
+        # One number and nothing else: a comma would make two recipients of it.
+        return self._plus + _matching(_PHONE, phone, "A phone number").removeprefix("+")
+
+    def _call(
+        self,
+        operation: Operation,
+        fields: Mapping[str, str],
+        read: Callable[[Answer], Receipt | None],
+    ) -> Receipt:
+        started, outcome, answer = monotonic(), "Interrupted", None
+        try:
+            answer = self._ask(operation, fields)
+            receipt = self._judge(operation, answer, read)
+            outcome = "Success"
+        except VavasmsError as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            _report(operation, outcome, answer, started)
+        return receipt
+
+    def _ask(self, operation: Operation, fields: Mapping[str, str]) -> Answer:
+        lang = {"lang": self._lang} if self._lang else {}
+        form = urlencode(self._credentials | dict(fields) | lang)
+        try:
+            reply: Reply | type[VavasmsError] = self._transport.post(f"v1/{operation.path}", form)
+        except NoConnection as error:
+            reply, reason = Unavailable, str(error)
+        except AnswerLost as error:
+            reply, reason = OutcomeUnknown, str(error)
+        if not isinstance(reply, Reply):
+            raise reply(operation.name, reason=reason)
+        answer = read_answer(reply.status, reply.body)
+        self._count(answer)
+        return answer
+
+    def _judge(
+        self, operation: Operation, answer: Answer, read: Callable[[Answer], Receipt | None]
+    ) -> Receipt:
+        receipt = read(answer) if answer.code == 0 and not contradicts_itself(answer) else None
+        if receipt is not None:
+            return receipt
+        # A provider that echoes what it was sent must not get it into a log.
+        echoed = answer.name is not None and answer.name in self._credentials.values()
+        raise refusal(operation, answer)(
+            operation.name,
+            http_status=answer.http_status,
+            code=answer.code,
+            name=None if echoed else answer.name,
+        )
+
+    def _count(self, answer: Answer) -> None:
+        if answer.sample is None:
+            return
+        with self._lock:
+            self.tolerated += 1
+            self.last_tolerated = answer.sample
+
+
+def _matching(pattern: re.Pattern[str], value: str, what: str) -> str:
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise ValueError(f"{what} must match {pattern.pattern}")
+    return value
+
+
+def _filled(value: str) -> str:
+    if not value:
+        raise ValueError("A message or id must not be empty.")
+    return _encodable(value, "A message")
+
+
+def _encodable(value: str, what: str) -> str:
+    # Not by trying: the error of a failed encoding carries the whole text with it.
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError(f"{what} must be text that can be written as UTF-8.")
+    return value
+
+
+def _report(operation: Operation, outcome: str, answer: Answer | None, started: float) -> None:
+    log.info(
+        "vavasms call",
+        extra={
+            "operation": operation.name,
+            "outcome": outcome,
+            "vendor_code": answer.code if answer else None,
+            "http_status": answer.http_status if answer else None,
+            "milliseconds": round((monotonic() - started) * 1000),
+        },
+    )

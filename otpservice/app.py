@@ -1,0 +1,82 @@
+"""Where the parts meet: the only module that knows them all."""
+
+from collections.abc import Mapping
+
+from flask import Flask
+from redis import Redis
+
+from otpservice.adapters.hosted_route import VavasmsOtpRoute
+from otpservice.adapters.redis_client import connect
+from otpservice.adapters.redis_store import RedisStore
+from otpservice.adapters.vavasms import VavasmsClient
+from otpservice.settings import Settings
+from otpservice.verification.digest import Digester
+from otpservice.verification.ports import Route, Store
+from otpservice.verification.service import VerificationService
+from otpservice.web.events import register_events
+from otpservice.web.health import health_blueprint
+from otpservice.web.inflight import limit_in_flight
+from otpservice.web.limits import Door
+from otpservice.web.openapi import openapi_blueprint
+from otpservice.web.problems import register_errors
+from otpservice.web.verifications import verifications_blueprint
+
+MAX_IN_FLIGHT = 500
+_MAX_BODY = 4096
+
+
+def create_app(
+    settings: Settings,
+    *,
+    redis: Redis | None = None,
+    store: Store | None = None,
+    routes: Mapping[str, Route] | None = None,
+    max_in_flight: int = MAX_IN_FLIGHT,
+) -> Flask:
+    """Build the service. Nothing connects before the first request.
+
+    Args:
+        settings: what the operator decided.
+        redis: the client to use instead of one for ``settings.redis_url``.
+        store: the state to use instead of the one in Redis.
+        routes: by name, the routes to use instead of those of the settings.
+        max_in_flight: requests one worker handles at once.
+    """
+    app = Flask("otpservice", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
+    app.url_map.merge_slashes = False  # an address written wrong is not found, not redirected
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    register_events(app)
+    register_errors(app)
+    limit_in_flight(app, max_in_flight)
+
+    redis = connect(settings.redis_url) if redis is None else redis
+    digester = Digester(settings.secret_keys)
+    store = RedisStore(redis, digester, settings.policy) if store is None else store
+    routes = _routes(settings) if routes is None else routes
+    service = VerificationService(store, routes, settings.policy, sending=settings.sending)
+    door = Door(
+        app, redis, phone_limit=settings.phone_rate_limit, app_limit=settings.app_rate_limit
+    )
+    app.register_blueprint(verifications_blueprint(service, door, digester, settings))
+    app.register_blueprint(health_blueprint(store))
+    app.register_blueprint(openapi_blueprint())
+    return app
+
+
+def vavasms_client(settings: Settings) -> VavasmsClient:
+    """The provider's API under the account of the settings."""
+    return VavasmsClient(
+        url=settings.vavasms_url,
+        username=settings.vavasms_username,
+        password=settings.vavasms_password,
+        timeout=settings.provider_timeout,
+        plus_sign=settings.vavasms_plus_sign,
+        verify_sender_id=settings.vavasms_verify_sender_id,
+        lang=settings.vavasms_lang,
+        status_path=settings.vavasms_status_path,
+    )
+
+
+def _routes(settings: Settings) -> dict[str, Route]:
+    return {VavasmsOtpRoute.name: VavasmsOtpRoute(vavasms_client(settings))}

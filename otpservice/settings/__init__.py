@@ -1,0 +1,124 @@
+"""What the operator decides: read once at start, checked together, never changed after."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from otpservice.apps import AVAILABLE_ROUTES, KNOWN_ROUTES, App, Apps
+from otpservice.settings.advice import warnings_about
+from otpservice.settings.reading import read_all
+from otpservice.settings.table import SETTINGS, Setting
+from otpservice.verification.policy import Policy, Quota
+
+__all__ = ["AVAILABLE_ROUTES", "KNOWN_ROUTES", "SETTINGS", "Setting", "Settings"]
+
+_POLICY = (
+    "code_length",
+    "code_ttl",
+    "max_attempts",
+    "resend_after",
+    "lockout_failures",
+    "lockout_seconds",
+    "lockout_total",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, by the names of the environment variables in lower case.
+
+    Grouped are ``policy`` (lengths, times, guesses, locks and the phone's quota) and ``messages``
+    (``MESSAGE_FR`` as ``fr``). Empty is None, or (), where a setting may be left out. ``repr``
+    shows no secret and no phone number.
+
+    Attributes:
+        secret_keys: one or two, newest first, 32 bytes or more each.
+        apps: what the apps file holds.
+        vavasms_url, http_route_url: without a slash at the end.
+        provider_timeout, breaker_seconds: seconds.
+        denied_numbers, allowed_numbers: E.164 numbers and prefixes, from DENY_FILE and ALLOW_FILE.
+        phone_rate_limit, app_rate_limit: as limits.parse_many reads them.
+    """
+
+    redis_url: str = field(repr=False)
+    secret_keys: tuple[bytes, ...] = field(repr=False)
+    apps: Apps
+    vavasms_url: str
+    vavasms_username: str = field(repr=False)
+    vavasms_password: str = field(repr=False)
+    vavasms_sender_id: str | None
+    vavasms_status_path: str | None
+    vavasms_plus_sign: bool
+    vavasms_verify_sender_id: bool
+    vavasms_lang: str | None
+    routes: tuple[str, ...]
+    http_route_url: str | None = field(repr=False)
+    http_route_secret: str | None = field(repr=False)
+    inbound_token: str | None = field(repr=False)
+    default_region: str
+    countries: frozenset[str]
+    policy: Policy
+    phone_rate_limit: str
+    app_rate_limit: str
+    address_send_quota: tuple[Quota, ...]
+    address_failure_quota: tuple[Quota, ...]
+    prefix_send_quota: tuple[Quota, ...]
+    quota_record_only: frozenset[str]
+    daily_send_budget: int
+    pumping_guard: str
+    denied_numbers: tuple[str, ...] = field(repr=False)
+    allowed_numbers: tuple[str, ...] = field(repr=False)
+    provider_timeout: float
+    breaker_failures: int
+    breaker_seconds: int
+    message: str
+    messages: Mapping[str, str]
+    default_locale: str
+    sending: bool
+    log_level: str
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
+        """Read all settings from ``environ``, or from the process's own environment.
+
+        Raises:
+            InvalidSettings: with every mistake at once, a line each, by the variable's full name.
+        """
+        return cls(**_grouped(read_all(os.environ if environ is None else environ)))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A line for each value that is allowed and unwise, beginning with its variable."""
+        return tuple(warnings_about(self))
+
+    def sender_id_for(self, app: App) -> str:
+        """The name an app's SMS show as their sender: its own, or the service's."""
+        return app.sender_id or self.vavasms_sender_id or ""
+
+    def template_for(self, app: App, locale: str | None) -> str:
+        """The text of an SMS, with ``##OTP##`` where the code goes.
+
+        An app's own for the language wins, then the service's for the language, then ``MESSAGE``.
+        ``fr-CI`` is ``fr``; a language nobody has a text for is the default one.
+        """
+        language = (locale or self.default_locale).replace("_", "-").partition("-")[0].lower()
+        if language not in {*app.messages, *self.messages, "fr", "en"}:
+            language = self.default_locale
+        return app.messages.get(language) or self.messages.get(language) or self.message
+
+
+def _grouped(values: dict[str, Any]) -> dict[str, Any]:
+    """The values of single variables as the fields of Settings."""
+    policy = {name: values.pop(name) for name in _POLICY}
+    by_locale = {name: values.pop(f"message_{name}") for name in ("fr", "en")}
+    return {
+        "secret_keys": values.pop("secret_key"),
+        "apps": values.pop("apps_file"),
+        "policy": Policy(phone_quota=values.pop("phone_send_quota"), **policy),
+        "denied_numbers": values.pop("deny_file") or (),
+        "allowed_numbers": values.pop("allow_file") or (),
+        "messages": MappingProxyType({name: text for name, text in by_locale.items() if text}),
+        **values,
+    }

@@ -1,0 +1,56 @@
+"""What surrounds every request: its id, the headers of its answer, one line in the log."""
+
+import logging
+import re
+import time
+import uuid
+
+from flask import Flask, Response, g, request
+
+from otpservice.logs import request_id_var
+
+log = logging.getLogger("otpservice.request")
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+_QUIET = frozenset({"health.live", "health.ready"})
+
+
+def register_events(app: Flask) -> None:
+    """Give every request an id, its answer the headers all answers have, and log it once."""
+
+    @app.before_request
+    def begin() -> None:
+        g.began = time.monotonic()
+        offered = request.headers.get("X-Request-Id", "")
+        g.request_id = offered if _REQUEST_ID.match(offered) else uuid.uuid4().hex
+        request_id_var.set(g.request_id)
+
+    @app.teardown_request
+    def end(_error: BaseException | None) -> None:
+        request_id_var.set(None)
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        response.headers["X-Request-Id"] = g.request_id
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        # Probes come every second and say nothing new.
+        level = logging.DEBUG if request.endpoint in _QUIET else logging.INFO
+        log.log(level, "request", extra=_facts(response))
+        return response
+
+
+def _facts(response: Response) -> dict[str, object]:
+    app = g.get("app")
+    facts = {
+        "method": request.method,
+        "endpoint": request.endpoint,
+        "status": response.status_code,
+        "outcome": g.get("outcome", "ok"),
+        "app": app.name if app else None,
+        "purpose": g.get("purpose"),
+        "phone_masked": g.get("phone"),
+        "route": g.get("route"),
+        "ms": round((time.monotonic() - g.began) * 1000, 1),
+    }
+    return {name: fact for name, fact in facts.items() if fact is not None}

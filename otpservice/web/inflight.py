@@ -1,0 +1,31 @@
+"""How many requests one worker handles at once."""
+
+from threading import BoundedSemaphore
+
+from flask import Flask, g, request
+
+from otpservice.web.requests import Overloaded
+
+_PROBES = frozenset({"health.live", "health.ready"})
+
+
+def limit_in_flight(app: Flask, limit: int) -> None:
+    """Answer ``overloaded`` beyond ``limit`` requests at once; probes always get through.
+
+    A slow provider then fills the slots, and no more: what comes after is told so at once instead
+    of waiting in a queue until its caller has gone.
+    """
+    slots = BoundedSemaphore(limit)
+
+    @app.before_request
+    def enter() -> None:
+        if request.endpoint in _PROBES:
+            return
+        if not slots.acquire(blocking=False):
+            raise Overloaded
+        g.has_slot = True
+
+    @app.teardown_request
+    def leave(_error: BaseException | None) -> None:
+        if g.pop("has_slot", False):
+            slots.release()

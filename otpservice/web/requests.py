@@ -1,0 +1,154 @@
+"""What arrives: the caller, the body, and what is wrong with them."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import parse_qsl
+
+from flask import g, request
+from marshmallow import Schema, ValidationError
+from werkzeug.exceptions import UnsupportedMediaType
+
+from otpservice.apps import App, Apps
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+_MOST_FIELDS = 32
+
+
+class InvalidRequest(Exception):
+    """The body cannot be understood.
+
+    ``errors`` names what to correct by field, each with a list of sentences; ``reason`` is one
+    sentence about the whole.
+    """
+
+    def __init__(self, reason: str = "", errors: Mapping[str, Any] | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.errors = errors or {}
+
+
+class Unauthorized(Exception):
+    """No API key, or one that is nobody's."""
+
+
+class Forbidden(Exception):
+    """A good key without the right that is needed; ``reason`` says which."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Overloaded(Exception):
+    """More requests at once than this worker takes."""
+
+    retry_after = 1
+
+
+class RateLimited(Exception):
+    """More requests than ``amount`` in ``window`` seconds; room again in ``retry_after``."""
+
+    def __init__(self, limit: str, amount: int, window: int, retry_after: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+        self.amount = amount
+        self.window = window
+        self.retry_after = retry_after
+
+
+def authenticated(apps: Apps, scope: str) -> Callable[[View], View]:
+    """Decorate a view: it runs only for an app with ``scope``, which it finds as ``g.app``.
+
+    Raises:
+        Unauthorized: no key or a wrong one.
+        Forbidden: the key's app has not the scope.
+    """
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def checked(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the view takes
+            g.app = _caller(apps)
+            if scope not in g.app.scopes:
+                raise Forbidden(f"This API key has not the scope {scope!r}.")
+            return view(*args, **kwargs)
+
+        return checked  # type: ignore[return-value]
+
+    return decorate
+
+
+def _caller(apps: Apps) -> App:
+    authorization = request.headers.get("Authorization")
+    if authorization is None:
+        key = request.headers.get("X-API-Key", "")
+    else:
+        scheme, _, key = authorization.partition(" ")
+        if scheme.lower() != "bearer":
+            raise Unauthorized
+    app = apps.authenticate(key.strip(" "))
+    if app is None:
+        raise Unauthorized
+    return app
+
+
+def read_body(schema: Schema) -> dict[str, Any]:
+    """The request's JSON object or form, checked and loaded by ``schema``.
+
+    Raises:
+        UnsupportedMediaType: it is neither.
+        InvalidRequest: it cannot be read, or breaks the schema.
+    """
+    if request.args:
+        _refuse_names("Unknown query parameter.", request.args)
+    if request.mimetype == "application/json":
+        fields = _read_json(request.get_data())
+    elif request.mimetype == "application/x-www-form-urlencoded":
+        fields = _read_form(request.get_data())
+    else:
+        raise UnsupportedMediaType
+    try:
+        loaded: dict[str, Any] = schema.load(fields)
+    except ValidationError as error:
+        raise InvalidRequest(errors=dict(error.messages_dict)) from None
+    return loaded
+
+
+def _read_json(data: bytes) -> dict[str, Any]:
+    try:
+        # Of two members with one name Python takes the last; who wrote the first would be fooled.
+        fields = json.loads(data.decode(), object_pairs_hook=_once, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise InvalidRequest("The body is not valid JSON in UTF-8.") from None
+    if not isinstance(fields, dict):
+        raise InvalidRequest("The body must be a JSON object.")
+    return fields
+
+
+def _read_form(data: bytes) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(
+            data.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS
+        )
+    except ValueError:
+        raise InvalidRequest("The body is not a valid form in UTF-8.") from None
+    return _once(pairs)
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = {name for name in fields if names.count(name) > 1}
+        _refuse_names("Given more than once.", sorted(twice))
+    return fields
+
+
+def _no_constant(_name: str) -> NoReturn:
+    raise ValueError("NaN and Infinity are not JSON")
+
+
+def _refuse_names(why: str, names: Any) -> NoReturn:  # noqa: ANN401 - any iterable of names
+    raise InvalidRequest(errors={name: [why] for name in names})
