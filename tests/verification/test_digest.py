@@ -1,0 +1,29 @@
+"""What stands in Redis in place of phones and codes."""
+
+from otpservice.verification.code import Code
+from otpservice.verification.digest import Digester
+from otpservice.verification.phone import PhoneNumber
+
+NEW, OLD = b"n" * 32, b"o" * 32
+PHONE = PhoneNumber("+2250709000001")
+
+
+def test_digests_depend_on_the_secret_and_on_what_they_stand_for():
+    one, other = Digester([NEW]), Digester([OLD])
+    assert one.phones(PHONE) != other.phones(PHONE)
+    assert one.phones(PHONE) != one.phones(PhoneNumber("+2250709000002"))
+    assert one.codes(Code("123456"), "aaaa") != one.codes(Code("123456"), "bbbb")
+    assert one.bucket("id", "x") != one.bucket("phone", "x")
+
+
+def test_the_newest_secret_comes_first_and_the_older_is_kept():
+    both = Digester([NEW, OLD])
+    assert both.phones(PHONE) == Digester([NEW]).phones(PHONE) + Digester([OLD]).phones(PHONE)
+    assert both.bucket("id", "x") == Digester([NEW]).bucket("id", "x")
+
+
+def test_a_tag_is_four_hex_digits():
+    (digest,) = Digester([NEW]).phones(PHONE)
+    assert len(digest.tag) == 4
+    assert len(digest.name) == 32
+    assert int(digest.tag + digest.name, 16) >= 0
