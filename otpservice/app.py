@@ -7,6 +7,7 @@ from redis import Redis
 
 from otpservice.adapters.hosted_route import VavasmsOtpRoute
 from otpservice.adapters.redis_client import connect
+from otpservice.adapters.redis_idempotency import RedisIdempotency
 from otpservice.adapters.redis_store import RedisStore
 from otpservice.adapters.vavasms import VavasmsClient
 from otpservice.settings import Settings
@@ -15,7 +16,9 @@ from otpservice.verification.ports import Route, Store
 from otpservice.verification.service import VerificationService
 from otpservice.web.events import register_events
 from otpservice.web.health import health_blueprint
+from otpservice.web.idempotency import Once
 from otpservice.web.inflight import limit_in_flight
+from otpservice.web.intake import Intake
 from otpservice.web.limits import Door
 from otpservice.web.openapi import openapi_blueprint
 from otpservice.web.problems import register_errors
@@ -23,6 +26,9 @@ from otpservice.web.verifications import verifications_blueprint
 
 MAX_IN_FLIGHT = 500
 _MAX_BODY = 4096
+
+# Seconds a request takes at most beside the provider's: a longer one lost its worker.
+_BEYOND_THE_PROVIDER = 5
 
 
 def create_app(
@@ -44,6 +50,7 @@ def create_app(
     """
     app = Flask("otpservice", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # nothing here is called from a browser
     app.url_map.merge_slashes = False  # an address written wrong is not found, not redirected
     app.json.sort_keys = False  # type: ignore[attr-defined]
     register_events(app)
@@ -58,7 +65,10 @@ def create_app(
     door = Door(
         app, redis, phone_limit=settings.phone_rate_limit, app_limit=settings.app_rate_limit
     )
-    app.register_blueprint(verifications_blueprint(service, door, digester, settings))
+    intake = Intake(door, digester, settings)
+    lease = settings.provider_timeout + _BEYOND_THE_PROVIDER
+    once = Once(app, RedisIdempotency(redis, settings.secret_keys, lease=lease))
+    app.register_blueprint(verifications_blueprint(service, intake, once, settings))
     app.register_blueprint(health_blueprint(store))
     app.register_blueprint(openapi_blueprint())
     return app

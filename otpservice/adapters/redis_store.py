@@ -1,23 +1,21 @@
 """The store on Redis or Valkey: every operation on shared state is one Lua script."""
 
-import re
+import logging
 import secrets
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from importlib.resources import files
+from datetime import datetime
 from math import ceil
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import RedisError
 
+from otpservice.adapters.answers import STATE_ERRORS, count, refusal, seconds, text, time
+from otpservice.adapters.keys import key_of, record_key, tag_of, verification_id
+from otpservice.adapters.scripts import Call, Scripts
+from otpservice.adapters.shared_quotas import SharedQuotas, pairs
 from otpservice.verification.code import Code
 from otpservice.verification.digest import Digester, PhoneDigest
 from otpservice.verification.errors import (
-    AlreadyConfirmed,
-    AttemptsExhausted,
-    Canceled,
-    Expired,
+    BudgetExhausted,
     NotFound,
     OtpServiceError,
     PhoneLocked,
@@ -25,7 +23,6 @@ from otpservice.verification.errors import (
     QuotaExceeded,
     ResendTooSoon,
     StoreUnavailable,
-    WrongCode,
 )
 from otpservice.verification.phone import PhoneNumber
 from otpservice.verification.policy import Policy
@@ -33,31 +30,28 @@ from otpservice.verification.ports import (
     AttemptOutcome,
     AttemptReservation,
     Owner,
+    PhoneState,
     SendOutcome,
+    SendRequest,
     SendReservation,
     Status,
     Verification,
 )
 
-_SCRIPTS = ("reserve_send", "settle_send", "reserve_attempt", "settle_attempt", "read")
+log = logging.getLogger(__name__)
 
-_STATE_ERRORS: dict[str, type[AlreadyConfirmed | Canceled | Expired | AttemptsExhausted]] = {
-    "approved": AlreadyConfirmed,
-    "canceled": Canceled,
-    "expired": Expired,
-    "attempts_exhausted": AttemptsExhausted,
-}
+# Of several refusals the one that callers are told, as the contract lists them.
+_ORDER = [PhoneLocked, ResendTooSoon, QuotaExceeded, BudgetExhausted, PurposeConflict]
 
 
 class RedisStore:
     """Implements ``otpservice.verification.ports.Store``.
 
     Args:
-        redis: a client that decodes nothing and retries nothing: a script that timed out may have
-            run, and running it again under another id would count twice.
+        redis: the client, as ``Scripts`` wants it.
         digester: makes the digests that stand for phones and codes.
         policy: the limits; Redis holds no configuration.
-        clock_offset: milliseconds added to the server's clock; for tests of what time does.
+        clock_offset: see ``Scripts``.
     """
 
     def __init__(
@@ -66,80 +60,121 @@ class RedisStore:
         self._redis = redis
         self._digester = digester
         self._policy = policy
-        self.clock_offset = clock_offset
-        lua = files("otpservice.adapters") / "lua"
-        common = (lua / "common.lua").read_text()
-        self._scripts = {
-            name: redis.register_script(common + (lua / f"{name}.lua").read_text())
-            for name in _SCRIPTS
-        }
+        self._quota = pairs(policy.phone_quota)
+        self._scripts = Scripts(redis, clock_offset=clock_offset)
+        self._shared = SharedQuotas(self._scripts, digester, policy)
 
-    def reserve_send(
-        self, owner: Owner, phone: PhoneNumber, send_id: str, *, hosted: bool
-    ) -> SendReservation:
+    @property
+    def clock_offset(self) -> int:
+        """Milliseconds added to the server's clock."""
+        return self._scripts.clock_offset
+
+    @clock_offset.setter
+    def clock_offset(self, milliseconds: int) -> None:
+        self._scripts.clock_offset = milliseconds
+
+    def reserve_send(self, request: SendRequest, send_id: str) -> SendReservation:
         """Take one SMS out of all its limits, or raise and take nothing."""
-        digest = self._where(phone)
+        taken = self._shared.take_send(request, send_id)
+        mode = "record" if "phone" in self._policy.record_only else "spend"
+        try:
+            tag, facts = self._reserve_phone(request, send_id, mode)
+        except StoreUnavailable:
+            raise  # what was taken is lost, which is the safe side
+        except OtpServiceError:
+            self._shared.give_back(taken)
+            raise
+        token, _, expires_at, resend_at, attempts_left, sends_left, over = facts
+        if over:
+            log.warning("quota_would_refuse", extra={"quota": "phone"})
+        return SendReservation(
+            id=verification_id(tag, token),
+            send_id=send_id,
+            expires_at=time(expires_at),
+            resend_at=time(resend_at),
+            attempts_left=attempts_left,
+            sends_left=count(sends_left),
+            taken=taken,
+        )
+
+    def preview_send(self, request: SendRequest) -> None:
+        """Raise what ``reserve_send`` would raise, in the order callers are told it."""
+        refusals = [self._shared.preview_send(request)]
+        try:
+            self._reserve_phone(request, "", "preview")
+        except StoreUnavailable:
+            raise
+        except OtpServiceError as refusal:
+            refusals.append(refusal)
+        found = [refusal for refusal in refusals if refusal]
+        if found:
+            raise min(found, key=lambda refusal: _ORDER.index(type(refusal)))
+
+    def _reserve_phone(
+        self, request: SendRequest, send_id: str, mode: str
+    ) -> tuple[str, list[Any]]:
+        """Run the phone's own script; returns its tag and what the script answered."""
+        digest = self._where(request.phone)
         new_id = secrets.token_hex(16)
         policy = self._policy
-        result, *facts = self._run(
-            "reserve_send",
-            [
-                _key(digest.tag, "p", digest.name),
-                _key(digest.tag, "s", digest.name),
-                _key(digest.tag, "v", new_id),
-            ],
+        keys = [
+            key_of(digest.tag, "p", digest.name),
+            key_of(digest.tag, "s", digest.name),
+            key_of(digest.tag, "v", new_id),
+        ]
+        args = [
             send_id,
             new_id,
-            owner.app,
-            owner.purpose,
-            phone.e164,
+            request.owner.app,
+            request.owner.purpose,
+            request.phone.e164,
             digest.name,
             policy.code_ttl * 1000,
             policy.resend_after * 1000,
             policy.max_attempts,
-            self._hold if hosted else 0,
-            *(n for quota in policy.phone_quota for n in (quota.amount, quota.window * 1000)),
-        )
+            self._hold if request.hosted else 0,
+            mode,
+            *self._quota,
+        ]
+        result, *facts = self._scripts.run(Call("reserve_send", keys, args))
         if result != "ok":
-            raise _refusal(result, facts, digest.tag)
-        token, _, expires_at, resend_at, attempts_left, sends_left = facts
-        return SendReservation(
-            id=_id(digest.tag, token),
-            send_id=send_id,
-            expires_at=_time(expires_at),
-            resend_at=_time(resend_at),
-            attempts_left=attempts_left,
-            sends_left=None if sends_left < 0 else sends_left,
-        )
+            raise refusal(result, facts, digest.tag)
+        return digest.tag, facts
 
     def settle_send(
         self, reservation: SendReservation, outcome: SendOutcome, route: str = ""
     ) -> None:
         """Keep or give back what was taken."""
-        self._run(
-            "settle_send",
-            [_record_key(reservation.id)],
+        args = [
             reservation.send_id,
             outcome,
             route,
             self._policy.code_ttl * 1000,
             self._policy.max_attempts,
             self._hold,
-        )
+        ]
+        call = Call("settle_send", [record_key(reservation.id)], args)
+        (result,) = self._scripts.run(call)
+        if outcome is SendOutcome.GIVEN_BACK and result == "ok":
+            self._shared.give_back(reservation.taken)
 
     def reserve_attempt(
-        self, owner: Owner, subject: str | PhoneNumber, attempt_id: str, code: Code
+        self,
+        owner: Owner,
+        subject: str | PhoneNumber,
+        attempt_id: str,
+        code: Code,
+        address: str | None = None,
     ) -> AttemptReservation:
         """Count one guess, or raise."""
         if isinstance(subject, PhoneNumber):
             digest = self._where(subject)
-            tag, key, purpose = digest.tag, _key(digest.tag, "p", digest.name), owner.purpose
+            tag, key, purpose = digest.tag, key_of(digest.tag, "p", digest.name), owner.purpose
         else:
-            tag, key, purpose = _tag(subject), _record_key(subject), ""
+            tag, key, purpose = tag_of(subject), record_key(subject), ""
+        taken = self._shared.take_guess(address, attempt_id)
         policy = self._policy
-        result, *facts = self._run(
-            "reserve_attempt",
-            [key],
+        args = [
             attempt_id,
             owner.app,
             purpose,
@@ -149,31 +184,37 @@ class RedisStore:
             policy.lockout_seconds * 1000,
             policy.lockout_total,
             *self._digester.codes(code, tag),
-        )
-        if result != "ok":
-            raise _refusal(result, facts, tag)
-        token, phone, purpose, route, unknown = facts
-        return AttemptReservation(
-            id=_id(tag, token),
-            attempt_id=attempt_id,
-            phone=PhoneNumber(_text(phone)),
-            purpose=_text(purpose),
-            route=_text(route),
-            previous_unknown=bool(unknown),
-        )
+        ]
+        result, *facts = self._scripts.run(Call("reserve_attempt", [key], args))
+        if result == "ok":
+            token, phone, purpose, route, unknown = facts
+            return AttemptReservation(
+                id=verification_id(tag, token),
+                attempt_id=attempt_id,
+                phone=PhoneNumber(text(phone)),
+                purpose=text(purpose),
+                route=text(route),
+                previous_unknown=bool(unknown),
+                taken=taken,
+            )
+        if result != "wrong_code":
+            self._shared.give_back(taken)
+        raise refusal(result, facts, tag)
 
     def approve(self, reservation: AttemptReservation, code: Code) -> datetime:
         """Settle a guess the route said yes to; the first yes wins."""
-        result, *facts = self._settle(
-            reservation, "yes", self._digester.codes(code, _tag(reservation.id))[0]
-        )
+        tag = tag_of(reservation.id)
+        result, *facts = self._settle(reservation, "yes", self._digester.codes(code, tag)[0])
+        self._shared.give_back(reservation.taken)
         if result == "yes":
-            return _time(facts[0])
-        raise _STATE_ERRORS.get(result, NotFound)(reservation.id)
+            return time(facts[0])
+        raise STATE_ERRORS.get(result, NotFound)(reservation.id)
 
     def settle_attempt(self, reservation: AttemptReservation, outcome: AttemptOutcome) -> int:
         """Settle a guess that did not come to a yes; returns the guesses that remain."""
         result, *facts = self._settle(reservation, outcome, "")
+        if outcome is not AttemptOutcome.NO:
+            self._shared.give_back(reservation.taken)
         return int(facts[0]) if result != "not_found" else 0
 
     def read(self, app: str, id: str) -> Verification:
@@ -184,9 +225,17 @@ class RedisStore:
         """Cancel it if it is pending; returns it as it was before."""
         return self._read(app, id, "cancel")
 
+    def lookup(self, phone: PhoneNumber) -> PhoneState:
+        """What is held about a phone."""
+        return self._phone(phone, "")
+
+    def unlock(self, phone: PhoneNumber) -> PhoneState:
+        """Forget a phone's failures and lift its lock; returns what was held before."""
+        return self._phone(phone, "unlock")
+
     def ping(self) -> None:
         """Return if Redis answers."""
-        self._call(self._redis.ping)
+        self._scripts.ask(self._redis.ping)
 
     @property
     def _hold(self) -> int:
@@ -197,15 +246,13 @@ class RedisStore:
         """The digest a phone's state stands under: the older secret's for as long as any does."""
         newest, *older = self._digester.phones(phone)
         for digest in older:
-            keys = [_key(digest.tag, kind, digest.name) for kind in ("p", "s")]
-            if self._call(self._redis.exists, *keys):
+            keys = [key_of(digest.tag, kind, digest.name) for kind in ("p", "s")]
+            if self._scripts.ask(self._redis.exists, *keys):
                 return digest
         return newest
 
     def _settle(self, reservation: AttemptReservation, outcome: str, digest: str) -> list[Any]:
-        return self._run(
-            "settle_attempt",
-            [_record_key(reservation.id)],
+        args = [
             reservation.attempt_id,
             outcome,
             self._policy.code_ttl * 1000,
@@ -214,97 +261,57 @@ class RedisStore:
             self._policy.lockout_total,
             self._hold,
             digest,
-        )
+        ]
+        return self._scripts.run(Call("settle_attempt", [record_key(reservation.id)], args))
 
     def _read(self, app: str, id: str, action: str) -> Verification:
-        result, *facts = self._run(
-            "read",
-            [_record_key(id)],
+        args = [
             app,
             self._policy.code_ttl * 1000,
             self._policy.max_attempts,
             self._policy.resend_after * 1000,
             action,
-        )
+            *self._quota,
+        ]
+        result, *facts = self._scripts.run(Call("read", [record_key(id)], args))
         if result != "ok":
             raise NotFound
-        status, purpose, phone, expires_at, resend_at, attempts_left = facts
+        (
+            status,
+            purpose,
+            phone,
+            expires_at,
+            resend_at,
+            attempts_left,
+            approved_at,
+            sends_left,
+        ) = facts
         return Verification(
             id=id,
-            status=Status(_text(status)),
-            purpose=_text(purpose),
-            phone=PhoneNumber(_text(phone)),
-            expires_at=_time(expires_at),
-            resend_at=_time(resend_at),
+            status=Status(text(status)),
+            purpose=text(purpose),
+            phone=PhoneNumber(text(phone)),
+            expires_at=time(expires_at),
+            resend_at=time(resend_at),
             attempts_left=attempts_left,
+            sends_left=count(sends_left),
+            approved_at=time(approved_at) if approved_at else None,
         )
 
-    def _run(self, script: str, keys: Sequence[str], *args: str | int) -> list[Any]:
-        """Run one script; its answer starts with a word that says how it went."""
-        answer = self._call(self._scripts[script], keys, [self.clock_offset, *args])
-        if not isinstance(answer, list):
-            return [answer]
-        return [_text(answer[0]), *answer[1:]]
-
-    def _call(self, command: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401 - redis-py's
-        try:
-            return command(*args)
-        except RedisError as error:
-            raise StoreUnavailable from error
-
-
-def _refusal(result: str, facts: Sequence[Any], tag: str) -> OtpServiceError:
-    """The error for a script's answer other than "ok"."""
-    if result in _STATE_ERRORS:
-        return _STATE_ERRORS[result](_id(tag, facts[0]))
-    match result:
-        case "wrong_code":
-            error: OtpServiceError = WrongCode(_id(tag, facts[0]), facts[1])
-        case "phone_locked":
-            error = PhoneLocked(None if facts[0] < 0 else _seconds(facts[0]))
-        case "resend_too_soon":
-            error = ResendTooSoon(_seconds(facts[0]), _id(tag, facts[1]))
-        case "quota_exceeded":
-            amount, window, wait = facts
-            error = QuotaExceeded("phone", amount, window // 1000, _seconds(wait))
-        case "purpose_conflict":
-            error = PurposeConflict(_seconds(facts[0]))
-        case _:
-            error = NotFound()
-    return error
-
-
-_ID = re.compile(r"ver_([0-9a-f]{4})([0-9a-f]{32})\Z")
-
-
-def _id(tag: str, token: bytes) -> str:
-    return f"ver_{tag}{_text(token)}"
-
-
-def _key(tag: str, kind: str, name: str) -> str:
-    return f"otp:{{{tag}}}:{kind}:{name}"
-
-
-def _tag(id: str) -> str:
-    """The hash tag an id carries; an id of any other form was never one of ours."""
-    match = _ID.match(id)
-    if match is None:
-        raise NotFound
-    return match[1]
-
-
-def _record_key(id: str) -> str:
-    return _key(_tag(id), "v", id[8:])
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value
-
-
-def _time(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
-
-
-def _seconds(milliseconds: int) -> int:
-    """Whole seconds to wait, never too few."""
-    return ceil(milliseconds / 1000)
+    def _phone(self, phone: PhoneNumber, action: str) -> PhoneState:
+        digest = self._where(phone)
+        keys = [key_of(digest.tag, kind, digest.name) for kind in ("p", "s")]
+        args = [action, self._policy.code_ttl * 1000, self._policy.max_attempts, *self._quota]
+        _, locked, failures, in_all, sends_left, *latest = self._scripts.run(
+            Call("phone", keys, args)
+        )
+        return PhoneState(
+            locked_for=None if locked < 0 else seconds(locked),
+            failures=failures,
+            failures_in_all=in_all,
+            sends_left=count(sends_left),
+            verifications=tuple(
+                (verification_id(digest.tag, token), text(app), text(purpose), Status(text(status)))
+                for token, app, purpose, status in latest
+            ),
+        )

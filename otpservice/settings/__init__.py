@@ -10,7 +10,7 @@ from otpservice.apps import AVAILABLE_ROUTES, KNOWN_ROUTES, App, Apps
 from otpservice.settings.advice import warnings_about
 from otpservice.settings.reading import read_all
 from otpservice.settings.table import SETTINGS, Setting
-from otpservice.verification.policy import Policy, Quota
+from otpservice.verification.policy import Policy
 
 __all__ = ["AVAILABLE_ROUTES", "KNOWN_ROUTES", "SETTINGS", "Setting", "Settings"]
 
@@ -29,7 +29,7 @@ _POLICY = (
 class Settings:
     """All settings, by the names of the environment variables in lower case.
 
-    Grouped are ``policy`` (lengths, times, guesses, locks and the phone's quota) and ``messages``
+    Grouped are ``policy`` (lengths, times, guesses, locks and quotas) and ``messages``
     (``MESSAGE_FR`` as ``fr``). Empty is None, or (), where a setting may be left out. ``repr``
     shows no secret and no phone number.
 
@@ -62,11 +62,6 @@ class Settings:
     policy: Policy
     phone_rate_limit: str
     app_rate_limit: str
-    address_send_quota: tuple[Quota, ...]
-    address_failure_quota: tuple[Quota, ...]
-    prefix_send_quota: tuple[Quota, ...]
-    quota_record_only: frozenset[str]
-    daily_send_budget: int
     pumping_guard: str
     denied_numbers: tuple[str, ...] = field(repr=False)
     allowed_numbers: tuple[str, ...] = field(repr=False)
@@ -116,7 +111,15 @@ def _grouped(values: dict[str, Any]) -> dict[str, Any]:
     return {
         "secret_keys": values.pop("secret_key"),
         "apps": values.pop("apps_file"),
-        "policy": Policy(phone_quota=values.pop("phone_send_quota"), **policy),
+        "policy": Policy(
+            phone_quota=values.pop("phone_send_quota"),
+            address_quota=values.pop("address_send_quota"),
+            address_failure_quota=values.pop("address_failure_quota"),
+            prefix_quota=values.pop("prefix_send_quota"),
+            daily_budget=values.pop("daily_send_budget"),
+            record_only=values.pop("quota_record_only"),
+            **policy,
+        ),
         "denied_numbers": values.pop("deny_file") or (),
         "allowed_numbers": values.pop("allow_file") or (),
         "messages": MappingProxyType({name: text for name, text in by_locale.items() if text}),

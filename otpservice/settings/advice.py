@@ -51,11 +51,11 @@ def _weak(settings: "Settings") -> Iterator[str]:
 def _turned_off(settings: "Settings") -> Iterator[str]:
     quotas = {
         "PHONE_SEND_QUOTA": settings.policy.phone_quota,
-        "ADDRESS_SEND_QUOTA": settings.address_send_quota,
-        "ADDRESS_FAILURE_QUOTA": settings.address_failure_quota,
-        "PREFIX_SEND_QUOTA": settings.prefix_send_quota,
+        "ADDRESS_SEND_QUOTA": settings.policy.address_quota,
+        "ADDRESS_FAILURE_QUOTA": settings.policy.address_failure_quota,
+        "PREFIX_SEND_QUOTA": settings.policy.prefix_quota,
         "LOCKOUT_TOTAL": settings.policy.lockout_total,
     }
     yield from (f"{name} is off" for name, value in quotas.items() if not value)
-    if "phone" in settings.quota_record_only:
+    if "phone" in settings.policy.record_only:
         yield "QUOTA_RECORD_ONLY holds phone: nothing limits the SMS to one phone"

@@ -112,6 +112,18 @@ class QuotaExceeded(OtpServiceError):
         self.retry_after = retry_after
 
 
+class BudgetExhausted(OtpServiceError):
+    """The SMS of a UTC day are spent; ``retry_after`` seconds to midnight.
+
+    ``scope`` is ``app`` or ``service``.
+    """
+
+    def __init__(self, scope: str, retry_after: int) -> None:
+        super().__init__(scope)
+        self.scope = scope
+        self.retry_after = retry_after
+
+
 class SendingDisabled(OtpServiceError):
     """The operator turned sending off."""
 

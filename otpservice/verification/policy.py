@@ -35,6 +35,16 @@ class Policy:
     """Seconds between two sends of one app and purpose to one phone; 0 turns it off."""
     phone_quota: tuple[Quota, ...] = DEFAULT_PHONE_QUOTA
     """SMS to one phone, over all apps and purposes; empty turns it off."""
+    address_quota: tuple[Quota, ...] = (Quota(20, 3600),)
+    """SMS asked for from one address of end users (IPv4, or IPv6 by /64)."""
+    address_failure_quota: tuple[Quota, ...] = (Quota(50, 3600),)
+    """Wrong guesses from one address: what bounds guesses sprayed over many phones."""
+    prefix_quota: tuple[Quota, ...] = (Quota(30, 3600),)
+    """SMS to one block of 1,000 numbers: pumping buys numbers in blocks."""
+    daily_budget: int = 0
+    """SMS of the whole service in one UTC day; 0 is none."""
+    record_only: frozenset[str] = frozenset()
+    """Names of quotas that count and log but do not refuse."""
     lockout_failures: int = 10
     """Failures in a row on one phone, over all its verifications, that start a lock."""
     lockout_seconds: int = 3600

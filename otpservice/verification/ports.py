@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from otpservice.verification.code import Code
 from otpservice.verification.phone import PhoneNumber
+from otpservice.verification.policy import Quota
 
 
 class Status(StrEnum):
@@ -76,6 +77,29 @@ class Route(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class SendRequest:
+    """One SMS somebody asks for, with all that limits it.
+
+    Attributes:
+        owner: the app and the purpose.
+        phone: where to.
+        hosted: the provider will keep the code, one per phone.
+        address: the end user's, as ``address_block`` groups them; None if the app did not tell.
+        app_quota: SMS of this app in sliding windows.
+        app_budget: SMS of this app in one UTC day; 0 is none.
+        trusted: the operator vouches for the number: its block is not counted.
+    """
+
+    owner: Owner
+    phone: PhoneNumber
+    hosted: bool = True
+    address: str | None = None
+    app_quota: tuple[Quota, ...] = ()
+    app_budget: int = 0
+    trusted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class SendReservation:
     """One SMS that may now be sent, or has to be settled as not sent.
 
@@ -85,7 +109,9 @@ class SendReservation:
         expires_at: when the code will be too old.
         resend_at: when the next one may be asked for.
         attempts_left: guesses left on the verification.
-        sends_left: SMS the phone may still get now, or None where no quota bounds them.
+        sends_left: SMS this phone may still get now by the tightest of its quotas, or None where
+            none bounds them.
+        taken: what was taken of quotas that are not the phone's; the store's own business.
     """
 
     id: str
@@ -94,6 +120,7 @@ class SendReservation:
     resend_at: datetime
     attempts_left: int
     sends_left: int | None
+    taken: tuple[Any, ...] = ()
 
 
 class SendOutcome(StrEnum):
@@ -114,6 +141,7 @@ class AttemptReservation:
         purpose: the verification's.
         route: name of the route that sent last; empty if that send was never settled.
         previous_unknown: the outcome of the guess before it was lost.
+        taken: what was taken of quotas that are not the phone's; the store's own business.
     """
 
     id: str
@@ -122,6 +150,7 @@ class AttemptReservation:
     purpose: str
     route: str
     previous_unknown: bool
+    taken: tuple[Any, ...] = ()
 
 
 class AttemptOutcome(StrEnum):
@@ -143,6 +172,27 @@ class Verification:
     expires_at: datetime
     resend_at: datetime
     attempts_left: int
+    sends_left: int | None = None
+    approved_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneState:
+    """What is held about one phone, for support.
+
+    Attributes:
+        locked_for: seconds; 0 not locked, None until it is unlocked by hand.
+        failures: in a row, since the last success or 30 days without one.
+        failures_in_all: in a row, since the last success.
+        sends_left: SMS it may still get now, or None where no quota bounds them.
+        verifications: the latest of each app and purpose: id, app, purpose and status.
+    """
+
+    locked_for: int | None
+    failures: int
+    failures_in_all: int
+    sends_left: int | None
+    verifications: tuple[tuple[str, str, str, Status], ...]
 
 
 class Store(Protocol):
@@ -153,14 +203,16 @@ class Store(Protocol):
     cannot be reached, in which case the step may or may not have happened.
     """
 
-    def reserve_send(
-        self, owner: Owner, phone: PhoneNumber, send_id: str, *, hosted: bool
-    ) -> SendReservation:
+    def reserve_send(self, request: SendRequest, send_id: str) -> SendReservation:
         """Take one SMS out of all its limits, as a resend if one is pending, else as a new one.
 
         Raises:
-            PhoneLocked, ResendTooSoon, QuotaExceeded, PurposeConflict: nothing was taken.
+            PhoneLocked, ResendTooSoon, QuotaExceeded, BudgetExhausted, PurposeConflict: nothing
+                was taken.
         """
+
+    def preview_send(self, request: SendRequest) -> None:
+        """Raise what ``reserve_send`` would raise, and take nothing either way."""
 
     def settle_send(
         self, reservation: SendReservation, outcome: SendOutcome, route: str = ""
@@ -168,12 +220,18 @@ class Store(Protocol):
         """Keep or give back what was taken; ``route`` is the name of the one that sent."""
 
     def reserve_attempt(
-        self, owner: Owner, subject: "str | PhoneNumber", attempt_id: str, code: Code
+        self,
+        owner: Owner,
+        subject: str | PhoneNumber,
+        attempt_id: str,
+        code: Code,
+        address: str | None = None,
     ) -> AttemptReservation:
         """Count one guess at the verification with the id ``subject``, or at the owner's latest
-        of that phone.
+        of that phone, and on the end user's ``address`` if that is known.
 
         Raises:
+            QuotaExceeded: too many wrong guesses from that address; nothing was counted.
             NotFound, AlreadyConfirmed, Canceled, Expired, PhoneLocked, AttemptsExhausted: nothing
                 was counted.
             WrongCode: counted, and known to be wrong without asking anybody.
@@ -212,6 +270,12 @@ class Store(Protocol):
         Raises:
             NotFound: there is none, or it is another app's.
         """
+
+    def lookup(self, phone: PhoneNumber) -> PhoneState:
+        """What is held about a phone."""
+
+    def unlock(self, phone: PhoneNumber) -> PhoneState:
+        """Forget a phone's failures and lift its lock; returns what was held before."""
 
     def ping(self) -> None:
         """Return if the store answers."""

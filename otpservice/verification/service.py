@@ -31,6 +31,7 @@ from otpservice.verification.ports import (
     Owner,
     Route,
     SendOutcome,
+    SendRequest,
     SendReservation,
     Status,
     Store,
@@ -84,26 +85,19 @@ class VerificationService:
         self._sending = sending
 
     def start(
-        self,
-        owner: Owner,
-        phone: PhoneNumber,
-        *,
-        sender_id: str,
-        template: str,
-        routes: Sequence[str],
+        self, request: SendRequest, *, sender_id: str, template: str, routes: Sequence[str]
     ) -> Started:
         """Send a code, as a resend if one of the owner's is pending on this phone.
 
         Args:
-            owner: the app and the purpose the verification will belong to.
-            phone: where to.
+            request: who asks for an SMS to whom.
             sender_id: 3 to 11 letters and digits, shown as the SMS's sender.
             template: the SMS's text; the code goes where ``##OTP##`` stands.
             routes: names of the routes to try, first choice first.
 
         Raises:
-            SendingDisabled, PhoneLocked, ResendTooSoon, QuotaExceeded, PurposeConflict: nothing
-                was sent or counted.
+            SendingDisabled, PhoneLocked, ResendTooSoon, QuotaExceeded, BudgetExhausted,
+            PurposeConflict: nothing was sent or counted.
             InvalidPhone: the provider refused the number; nothing was counted.
             ProviderRejected, ProviderUnavailable: surely nothing was sent; nothing was counted.
             StoreUnavailable: nothing was sent.
@@ -111,9 +105,9 @@ class VerificationService:
         if not self._sending:
             raise SendingDisabled
         # Store first, then send: a code that arrives must always be confirmable.
-        reservation = self._store.reserve_send(owner, phone, secrets.token_hex(8), hosted=True)
+        reservation = self._store.reserve_send(request, secrets.token_hex(8))
         message = OutgoingCode(
-            phone, sender_id, template, self._policy.code_length, self._policy.code_ttl
+            request.phone, sender_id, template, self._policy.code_length, self._policy.code_ttl
         )
         try:
             route, delivered = self._send_by_first(routes, message)
@@ -125,23 +119,32 @@ class VerificationService:
         self._settle_send(reservation, SendOutcome.KEPT, route)
         return Started(reservation, delivered, route)
 
-    def check(self, owner: Owner, subject: str | PhoneNumber, code: Code) -> Approved:
+    def preview(self, request: SendRequest) -> None:
+        """Raise what ``start`` would raise before it asks a route, and change nothing."""
+        if not self._sending:
+            raise SendingDisabled
+        self._store.preview_send(request)
+
+    def check(
+        self, owner: Owner, subject: str | PhoneNumber, code: Code, address: str | None = None
+    ) -> Approved:
         """Approve a verification if ``code`` is the one that was sent for it.
 
         Args:
             owner: the app, and the purpose where the verification is named by its phone.
             subject: the verification's id, or the phone of the owner's latest.
             code: the guess.
+            address: the end user's, as ``address_block`` groups them; None if it is not known.
 
         Raises:
-            NotFound, AlreadyConfirmed, Canceled, Expired, PhoneLocked, AttemptsExhausted: not
-                counted and not asked.
+            QuotaExceeded, NotFound, AlreadyConfirmed, Canceled, Expired, PhoneLocked,
+            AttemptsExhausted: not counted and not asked.
             WrongCode: counted.
             OutcomeUnknown: counted; the answer was lost.
             ProviderRejected, ProviderUnavailable: surely not checked; not counted.
             StoreUnavailable: nothing was approved.
         """
-        attempt = self._store.reserve_attempt(owner, subject, secrets.token_hex(8), code)
+        attempt = self._store.reserve_attempt(owner, subject, secrets.token_hex(8), code, address)
         try:
             self._ask(attempt, code)
         except CodeRefused as refusal:

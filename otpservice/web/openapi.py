@@ -1,10 +1,5 @@
-"""The service described for machines: OpenAPI 3.1, made from the schemas and the table of errors.
+"""The service described for machines: OpenAPI 3.1, from the schemas and the table of errors."""
 
-An endpoint is one entry in ``_OPERATIONS``; what all endpoints share is added to it.
-"""
-
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 from typing import Any
@@ -16,16 +11,9 @@ from flask.typing import ResponseReturnValue
 from marshmallow import Schema
 
 from otpservice import __version__
+from otpservice.web.operations import HEADERS, OPERATIONS, PARAMETERS, Header, Operation
 from otpservice.web.problems import HTTP_PROBLEMS, INTERNAL_ERROR, PROBLEMS
-from otpservice.web.schemas import (
-    ConfirmRequest,
-    ConfirmResponse,
-    HealthResponse,
-    LoginCodeRequest,
-    LoginCodeResponse,
-    ProblemResponse,
-    VerificationResponse,
-)
+from otpservice.web.schemas import ProblemResponse
 
 _INFO = {
     "description": "SMS verification codes. Requests are JSON or forms, of at most 4 KiB; answers "
@@ -41,180 +29,6 @@ _SECURITY = {
     },
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
-
-_PARAMETERS: Mapping[str, dict[str, Any]] = {
-    "id": {
-        "in": "path",
-        "required": True,
-        "schema": {"type": "string"},
-        "description": "The verification, as /login-code named it.",
-    },
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Header:
-    """A header of answers: ``on`` names their statuses and error codes; empty is all of them."""
-
-    name: str
-    description: str
-    on: frozenset[int | str] = frozenset()
-    required: bool = True
-    type: str = "string"
-
-
-_HEADERS = (
-    _Header("X-Request-Id", "The caller's, if it matched [A-Za-z0-9._-]{1,64}; else a new one."),
-    _Header("Cache-Control", "no-store"),
-    _Header("X-Content-Type-Options", "nosniff"),
-    _Header("Location", "The verification.", on=frozenset({201, 202})),
-    _Header("WWW-Authenticate", "How to authenticate.", on=frozenset({401})),
-    _Header("Allow", "The methods this address has.", on=frozenset({405})),
-    _Header(
-        "Retry-After",
-        "Seconds to wait; left out where waiting does not help.",
-        on=frozenset({429, 503, "purpose_conflict"}),
-        required=False,
-        type="integer",
-    ),
-    _Header(
-        "RateLimit",
-        "Of rate_limited and quota_exceeded: the limit, what remains and the seconds to wait.",
-        on=frozenset({"rate_limited", "quota_exceeded"}),
-        required=False,
-    ),
-    _Header(
-        "RateLimit-Policy",
-        "Of rate_limited and quota_exceeded: the limit, its amount and its window in seconds.",
-        on=frozenset({"rate_limited", "quota_exceeded"}),
-        required=False,
-    ),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Operation:
-    """One method of one address.
-
-    Attributes:
-        name: the ``operationId``.
-        answers: what it does when all is well: by status, a description and a schema, if any.
-        errors: codes of the errors it can answer with, besides those of ``_codes``.
-        body: the schema of the request's body, JSON or form.
-        parameters: names of ``_PARAMETERS``.
-        needs_key: False answers anybody.
-        is_probe: True gets through however many requests are in flight.
-    """
-
-    method: str
-    path: str
-    name: str
-    summary: str
-    answers: Mapping[int, tuple[str, type[Schema] | dict[str, Any] | None]]
-    errors: Sequence[str] = ()
-    body: type[Schema] | None = None
-    parameters: Sequence[str] = ()
-    needs_key: bool = True
-    is_probe: bool = False
-
-
-_OPERATIONS = (
-    _Operation(
-        "post",
-        "/login-code",
-        "login_code",
-        "Send a code; again, if one is pending.",
-        {
-            201: ("Sent.", LoginCodeResponse),
-            202: (
-                "The provider's answer was lost: the SMS may come, and can be confirmed.",
-                LoginCodeResponse,
-            ),
-        },
-        (
-            "invalid_phone",
-            "destination_blocked",
-            "purpose_conflict",
-            "phone_locked",
-            "resend_too_soon",
-            "rate_limited",
-            "quota_exceeded",
-            "provider_rejected",
-            "provider_unavailable",
-            "sending_disabled",
-            "store_unavailable",
-        ),
-        body=LoginCodeRequest,
-    ),
-    _Operation(
-        "post",
-        "/confirm",
-        "confirm",
-        "Check a code; the right one is approved once.",
-        {200: ("Approved.", ConfirmResponse)},
-        (
-            "invalid_phone",
-            "not_found",
-            "already_confirmed",
-            "canceled",
-            "expired",
-            "wrong_code",
-            "phone_locked",
-            "attempts_exhausted",
-            "rate_limited",
-            "provider_rejected",
-            "provider_unavailable",
-            "store_unavailable",
-            "outcome_unknown",
-        ),
-        body=ConfirmRequest,
-    ),
-    _Operation(
-        "get",
-        "/verifications/{id}",
-        "show_verification",
-        "Look at a verification; never spends an attempt.",
-        {200: ("As it is now.", VerificationResponse)},
-        ("not_found", "store_unavailable"),
-        parameters=["id"],
-    ),
-    _Operation(
-        "delete",
-        "/verifications/{id}",
-        "cancel_verification",
-        "Take a verification back: its codes approve nothing any more.",
-        {204: ("Canceled, or over already.", None)},
-        ("not_found", "already_confirmed", "expired", "store_unavailable"),
-        parameters=["id"],
-    ),
-    _Operation(
-        "get",
-        "/health/live",
-        "live",
-        "Alive? Touches nothing else.",
-        {200: ("Yes.", HealthResponse)},
-        needs_key=False,
-        is_probe=True,
-    ),
-    _Operation(
-        "get",
-        "/health/ready",
-        "ready",
-        "Ready for work?",
-        {200: ("Yes; degraded names what is not well.", HealthResponse)},
-        ("store_unavailable",),
-        needs_key=False,
-        is_probe=True,
-    ),
-    _Operation(
-        "get",
-        "/openapi.json",
-        "openapi",
-        "This document.",
-        {200: ("OpenAPI 3.1.", {"type": "object", "required": ["openapi", "info", "paths"]})},
-        needs_key=False,
-    ),
-)
 
 _PROBLEMS = {
     problem.code: problem
@@ -247,15 +61,15 @@ def document() -> dict[str, Any]:
     )
     for name, scheme in _SECURITY.items():
         spec.components.security_scheme(name, scheme)
-    for name, parameter in _PARAMETERS.items():
+    for name, parameter in PARAMETERS.items():
         spec.components.parameter(name, parameter["in"], parameter)
-    for header in _HEADERS:
+    for header in HEADERS:
         spec.components.header(header.name, _header(header))
-    for operation in _OPERATIONS:
+    for operation in OPERATIONS:
         for schema in (operation.body, *(schema for _, schema in operation.answers.values())):
             _add_schema(spec, schema)
     _add_schema(spec, ProblemResponse)
-    for operation in _OPERATIONS:
+    for operation in OPERATIONS:
         spec.path(operation.path, operations={operation.method: _operation(operation)})
     return spec.to_dict()
 
@@ -267,7 +81,7 @@ def _add_schema(spec: APISpec, schema: object) -> None:
         spec.components.schema(schema.__name__, rules, schema=schema)
 
 
-def _header(header: _Header) -> dict[str, Any]:
+def _header(header: Header) -> dict[str, Any]:
     return {
         "description": header.description,
         "required": header.required,
@@ -275,7 +89,7 @@ def _header(header: _Header) -> dict[str, Any]:
     }
 
 
-def _operation(operation: _Operation) -> dict[str, Any]:
+def _operation(operation: Operation) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
@@ -296,7 +110,7 @@ def _operation(operation: _Operation) -> dict[str, Any]:
     return described
 
 
-def _codes(operation: _Operation) -> list[str]:
+def _codes(operation: Operation) -> list[str]:
     """All errors it can answer with, those of its kind included."""
     codes = ["method_not_allowed", "internal_error", *operation.errors]
     if operation.needs_key:
@@ -313,8 +127,12 @@ def _status(code: str) -> int:
 
 
 def _body(schema: type[Schema]) -> dict[str, Any]:
-    kinds = ("application/json", "application/x-www-form-urlencoded")
-    return {"required": True, "content": {kind: {"schema": schema} for kind in kinds}}
+    texts = {"properties": {name: {"type": "string"} for name in schema().fields}}
+    kinds = {
+        "application/json": schema,
+        "application/x-www-form-urlencoded": {"allOf": [schema, texts]},  # a form has no null
+    }
+    return {"required": True, "content": {kind: {"schema": body} for kind, body in kinds.items()}}
 
 
 def _problem(status: int, codes: list[str]) -> dict[str, Any]:
@@ -327,6 +145,6 @@ def _problem(status: int, codes: list[str]) -> dict[str, Any]:
 def _answer(
     marks: set[int | str], description: str, kind: str, schema: type[Schema] | dict[str, Any] | None
 ) -> dict[str, Any]:
-    headers = {h.name: h.name for h in _HEADERS if not h.on or h.on & marks}
+    headers = {h.name: h.name for h in HEADERS if not h.on or h.on & marks}
     content = {"content": {kind: {"schema": schema}}} if schema else {}
     return {"description": description, "headers": headers, **content}

@@ -1,15 +1,19 @@
 """What a caller sees of every error: one table, and RFC 9457 problem+json for all of them."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flask import Flask, Response, current_app, g, make_response
+from flask import Flask, Response, g, make_response
 from limits.errors import StorageError
 from werkzeug.exceptions import HTTPException
 
 from otpservice.verification import errors
+from otpservice.verification.idempotency import IdempotencyInProgress, IdempotencyMismatch
 from otpservice.web.requests import Forbidden, InvalidRequest, Overloaded, RateLimited, Unauthorized
+
+log = logging.getLogger(__name__)
 
 RETRY_STORE = 1  # seconds; Redis is back within seconds or somebody is called
 _SERVER_ERROR = 500
@@ -69,6 +73,18 @@ PROBLEMS: Mapping[type[Exception], Problem] = {
         "Another app or purpose has an unconfirmed code on this phone: try again later.",
     ),
     errors.Expired: Problem("expired", 410, "Expired", "The code is too old: ask for a new one."),
+    IdempotencyInProgress: Problem(
+        "idempotency_in_progress",
+        409,
+        "Still in progress",
+        "The first request with this Idempotency-Key is still running: wait for its answer.",
+    ),
+    IdempotencyMismatch: Problem(
+        "idempotency_mismatch",
+        422,
+        "Another request had this key",
+        "This Idempotency-Key was used with another body: take a new key for a new request.",
+    ),
     errors.WrongCode: Problem("wrong_code", 422, "Wrong code", "The code is not right."),
     errors.AttemptsExhausted: Problem(
         "attempts_exhausted",
@@ -88,6 +104,12 @@ PROBLEMS: Mapping[type[Exception], Problem] = {
     RateLimited: Problem("rate_limited", 429, "Too many requests", "Slow down."),
     errors.QuotaExceeded: Problem(
         "quota_exceeded", 429, "Quota exceeded", "As many SMS as allowed were sent: wait."
+    ),
+    errors.BudgetExhausted: Problem(
+        "budget_exhausted",
+        429,
+        "Budget exhausted",
+        "The SMS of this UTC day are spent: try again tomorrow, or have the budget raised.",
     ),
     errors.ProviderRejected: Problem(
         "provider_rejected",
@@ -158,12 +180,16 @@ def register_errors(app: Flask) -> None:
 def _answer_known(error: Exception) -> Response:
     problem = next(PROBLEMS[kind] for kind in type(error).__mro__ if kind in PROBLEMS)
     answer = _facts(error)
+    if isinstance(error, errors.StoreUnavailable):
+        log.error("store_unavailable", exc_info=error)
     return problem_response(problem, answer.members, answer.headers)
 
 
-def _answer_storage(_error: StorageError) -> Response:
+def _answer_storage(error: StorageError) -> Response:
     """The door's limits could not be counted: closed, not open."""
-    return _answer_known(errors.StoreUnavailable())
+    unavailable = errors.StoreUnavailable()
+    unavailable.__cause__ = error
+    return _answer_known(unavailable)
 
 
 def _answer_http(error: HTTPException) -> Response:
@@ -179,7 +205,7 @@ def _answer_http(error: HTTPException) -> Response:
 
 
 def _answer_unforeseen(error: Exception) -> Response:
-    current_app.logger.error("unforeseen_error", exc_info=error)
+    log.error("unforeseen_error", exc_info=error)
     return problem_response(INTERNAL_ERROR, {}, {})
 
 

@@ -1,7 +1,7 @@
 """What arrives: the caller, the body, and what is wrong with them."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import wraps
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import parse_qsl
@@ -94,21 +94,33 @@ def _caller(apps: Apps) -> App:
     return app
 
 
-def read_body(schema: Schema) -> dict[str, Any]:
-    """The request's JSON object or form, checked and loaded by ``schema``.
+def read_fields(query: Collection[str] = ()) -> dict[str, Any]:
+    """The request's JSON object or form as it came, each field once.
+
+    Args:
+        query: names of the query parameters that may be given, each once.
 
     Raises:
         UnsupportedMediaType: it is neither.
-        InvalidRequest: it cannot be read, or breaks the schema.
+        InvalidRequest: it cannot be read.
     """
-    if request.args:
-        _refuse_names("Unknown query parameter.", request.args)
+    if unknown := request.args.keys() - set(query):
+        _refuse_names("Unknown query parameter.", unknown)
+    if twice := [name for name, values in request.args.lists() if len(values) > 1]:
+        _refuse_names("Given more than once.", twice)
     if request.mimetype == "application/json":
-        fields = _read_json(request.get_data())
-    elif request.mimetype == "application/x-www-form-urlencoded":
-        fields = _read_form(request.get_data())
-    else:
-        raise UnsupportedMediaType
+        return _read_json(request.get_data())
+    if request.mimetype == "application/x-www-form-urlencoded":
+        return _read_form(request.get_data())
+    raise UnsupportedMediaType
+
+
+def load(schema: Schema, fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields, checked and loaded by ``schema``.
+
+    Raises:
+        InvalidRequest: they break it.
+    """
     try:
         loaded: dict[str, Any] = schema.load(fields)
     except ValidationError as error:

@@ -54,7 +54,11 @@ _PHONE = {
 }
 _CLIENT_IP = {
     "description": "The end user's IPv4 or IPv6 address, without zone.",
-    "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}],
+    "anyOf": [
+        {"type": "string", "format": "ipv4"},
+        {"type": "string", "format": "ipv6"},
+        {"type": "null"},
+    ],
 }
 _PURPOSE = {"description": "What the proof is for; one that the app may use.", "default": "login"}
 
@@ -156,6 +160,20 @@ class LoginCodeResponse(_Identity):
         required=True,
         allow_none=True,
         metadata={"minimum": 0, "description": "null where no quota bounds them."},
+    )
+
+
+class DryRunResponse(_Answer):
+    """The answer of POST /login-code?dry_run=true."""
+
+    would_send = fields.Boolean(required=True)
+    blocked_by = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The error's code, if something stands in the way."},
+    )
+    retry_after = fields.Integer(
+        required=True, allow_none=True, metadata={"minimum": 0, "description": "Seconds."}
     )
 
 

@@ -2,76 +2,40 @@
 
 from datetime import datetime
 
-from flask import Blueprint, Response, g, make_response
+from flask import Blueprint, Response, g, make_response, request
 from flask.typing import ResponseReturnValue
 
 from otpservice.settings import Settings
-from otpservice.verification.digest import Digester
+from otpservice.verification.errors import OutcomeUnknown, WrongCode
+from otpservice.verification.idempotency import Finished
 from otpservice.verification.phone import PhoneNumber
-from otpservice.verification.ports import Owner, Verification
-from otpservice.verification.service import Approved, Started, VerificationService
-from otpservice.web.limits import Door
-from otpservice.web.requests import Forbidden, authenticated, read_body
+from otpservice.verification.ports import SendRequest, SendReservation, Verification
+from otpservice.verification.service import VerificationService
+from otpservice.web.dryrun import asks_for_dry_run, dry_run
+from otpservice.web.idempotency import Answer, Once
+from otpservice.web.intake import Intake
+from otpservice.web.problems import PROBLEMS
+from otpservice.web.requests import authenticated, load, read_fields
 from otpservice.web.schemas import ConfirmRequest, LoginCodeRequest
+
+_SENT, _PERHAPS_SENT = 201, 202
 
 
 def verifications_blueprint(
-    service: VerificationService, door: Door, digester: Digester, settings: Settings
+    service: VerificationService, intake: Intake, once: Once, settings: Settings
 ) -> Blueprint:
     """The four views over ``service``.
 
     Args:
         service: what they call.
-        door: counts each request before it.
-        digester: makes the buckets that requests are counted in.
-        settings: apps, countries and message templates.
+        intake: reads and counts what is asked for.
+        once: answers a repeated Idempotency-Key without doing it again.
+        settings: apps, routes and message templates.
     """
     blueprint = Blueprint("verifications", __name__)
-    login_code_request, confirm_request = LoginCodeRequest(), ConfirmRequest()
     needs_verify = authenticated(settings.apps, "verify")
-
-    def read_phone(text: str) -> PhoneNumber:
-        phone = PhoneNumber.parse(text, region=settings.default_region)
-        g.phone = phone.masked
-        return phone
-
-    def owner(purpose: str) -> Owner:
-        g.purpose = purpose
-        if purpose not in g.app.purposes:
-            raise Forbidden(f"This API key is not for the purpose {purpose!r}.")
-        return Owner(g.app.name, purpose)
-
-    @blueprint.post("/login-code")
-    @needs_verify
-    def login_code() -> ResponseReturnValue:
-        body = read_body(login_code_request)
-        phone = read_phone(body["phone"])
-        phone.require_country(g.app.countries or settings.countries)
-        asked_by = owner(body["purpose"])
-        door.admit(digester.bucket("phone", phone.e164))
-        started = service.start(
-            asked_by,
-            phone,
-            sender_id=settings.sender_id_for(g.app),
-            template=settings.template_for(g.app, body["locale"]),
-            routes=g.app.routes or settings.routes,
-        )
-        g.route = started.route
-        return _started(started, asked_by, phone)
-
-    @blueprint.post("/confirm")
-    @needs_verify
-    def confirm() -> ResponseReturnValue:
-        body = read_body(confirm_request)
-        subject: str | PhoneNumber
-        if "id" in body:
-            subject, asked_by = body["id"], Owner(g.app.name, "")
-            bucket = digester.bucket("id", body["id"])
-        else:
-            subject, asked_by = read_phone(body["phone"]), owner(body.get("purpose", "login"))
-            bucket = digester.bucket("phone", subject.e164)
-        door.admit(bucket)
-        return _approved(service.check(asked_by, subject, body["code"]))
+    _add_login_code(blueprint, service, intake, once, settings)
+    _add_confirm(blueprint, service, intake, once, settings)
 
     @blueprint.get("/verifications/<id>")
     @needs_verify
@@ -87,45 +51,112 @@ def verifications_blueprint(
     return blueprint
 
 
-def _started(started: Started, owner: Owner, phone: PhoneNumber) -> Response:
-    reservation = started.reservation
+def _add_login_code(
+    blueprint: Blueprint,
+    service: VerificationService,
+    intake: Intake,
+    once: Once,
+    settings: Settings,
+) -> None:
+    schema = LoginCodeRequest()
+
+    @blueprint.post("/login-code")
+    @authenticated(settings.apps, "verify")
+    def login_code() -> ResponseReturnValue:
+        fields = read_fields(query={"dry_run"})
+        body = load(schema, fields)
+        if asks_for_dry_run(request.args):
+            return dry_run(lambda: service.preview(intake.send_request(body)))
+        asked = intake.send_request(body)
+
+        def send() -> Answer:
+            started = service.start(
+                asked,
+                sender_id=settings.sender_id_for(g.app),
+                template=settings.template_for(g.app, body["locale"]),
+                routes=g.app.routes or settings.routes,
+            )
+            g.route = started.route
+            status = _SENT if started.delivered else _PERHAPS_SENT
+            return Answer(_sent(started.reservation, asked, status), started.reservation.id)
+
+        def again(finished: Finished) -> Response:
+            return _sent(service.status(g.app.name, finished.id), asked, finished.status)
+
+        return once.run(fields, send, again)
+
+
+def _add_confirm(
+    blueprint: Blueprint,
+    service: VerificationService,
+    intake: Intake,
+    once: Once,
+    settings: Settings,
+) -> None:
+    schema = ConfirmRequest()
+
+    @blueprint.post("/confirm")
+    @authenticated(settings.apps, "verify")
+    def confirm() -> ResponseReturnValue:
+        fields = read_fields()
+        body = load(schema, fields)
+        asked_by, subject = intake.subject(body)
+
+        def check() -> Answer:
+            approved = service.check(asked_by, subject, body["code"], intake.address(body))
+            answer = _approved(approved.id, approved.purpose, approved.phone, approved.approved_at)
+            return Answer(answer, approved.id)
+
+        def again(finished: Finished) -> Response:
+            held = service.status(g.app.name, finished.id)
+            if finished.status == PROBLEMS[WrongCode].status:
+                raise WrongCode(held.id, held.attempts_left)
+            if held.approved_at is None:
+                raise OutcomeUnknown(held.id)
+            return _approved(held.id, held.purpose, held.phone, held.approved_at)
+
+        return once.run(fields, check, again)
+
+
+def _sent(held: SendReservation | Verification, asked: SendRequest, status: int) -> Response:
     body = {
-        "id": reservation.id,
+        "id": held.id,
         "status": "pending",
-        "delivery": "sent" if started.delivered else "unknown",
-        "purpose": owner.purpose,
-        "phone_masked": phone.masked,
-        "expires_at": timestamp(reservation.expires_at),
-        "resend_at": timestamp(reservation.resend_at),
-        "attempts_left": reservation.attempts_left,
-        "sends_left": reservation.sends_left,
+        "delivery": "sent" if status == _SENT else "unknown",
+        "purpose": asked.owner.purpose,
+        "phone_masked": asked.phone.masked,
+        "expires_at": timestamp(held.expires_at),
+        "resend_at": timestamp(held.resend_at),
+        "attempts_left": held.attempts_left,
+        "sends_left": held.sends_left,
     }
-    location = {"Location": f"/verifications/{reservation.id}"}
-    return make_response(body, 201 if started.delivered else 202, location)
+    return make_response(body, status, {"Location": f"/verifications/{held.id}"})
 
 
-def _approved(approved: Approved) -> ResponseReturnValue:
-    g.phone, g.purpose = approved.phone.masked, approved.purpose
-    return {
-        "id": approved.id,
+def _approved(id: str, purpose: str, phone: PhoneNumber, approved_at: datetime) -> Response:
+    g.phone, g.purpose = phone.masked, purpose
+    body = {
+        "id": id,
         "status": "approved",
-        "purpose": approved.purpose,
-        "phone": approved.phone.e164,
-        "phone_masked": approved.phone.masked,
-        "approved_at": timestamp(approved.approved_at),
+        "purpose": purpose,
+        "phone": phone.e164,
+        "phone_masked": phone.masked,
+        "approved_at": timestamp(approved_at),
     }
+    return make_response(body)
 
 
-def _shown(verification: Verification) -> ResponseReturnValue:
-    return {
-        "id": verification.id,
-        "status": verification.status,
-        "purpose": verification.purpose,
-        "phone_masked": verification.phone.masked,
-        "expires_at": timestamp(verification.expires_at),
-        "resend_at": timestamp(verification.resend_at),
-        "attempts_left": verification.attempts_left,
+def _shown(held: Verification) -> Response:
+    body = {
+        "id": held.id,
+        "status": held.status,
+        "purpose": held.purpose,
+        "phone_masked": held.phone.masked,
+        "expires_at": timestamp(held.expires_at),
+        "resend_at": timestamp(held.resend_at),
+        "attempts_left": held.attempts_left,
     }
+    return make_response(body)
 
 
 def timestamp(moment: datetime) -> str:

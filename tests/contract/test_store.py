@@ -24,7 +24,7 @@ from otpservice.verification.errors import (
 )
 from otpservice.verification.phone import PhoneNumber
 from otpservice.verification.policy import Policy, Quota
-from otpservice.verification.ports import AttemptOutcome, Owner, SendOutcome, Status
+from otpservice.verification.ports import AttemptOutcome, Owner, SendOutcome, SendRequest, Status
 from tests.conftest import SECRET
 
 OWNER = Owner("portal", "login")
@@ -44,8 +44,8 @@ def store(make_store):
     return make_store()
 
 
-def send(store, phone, owner=OWNER, send_id="send-1", outcome=SendOutcome.KEPT):
-    reservation = store.reserve_send(owner, phone, send_id, hosted=True)
+def send(store, phone, owner=OWNER, send_id="send-1", outcome=SendOutcome.KEPT, **more):
+    reservation = store.reserve_send(SendRequest(owner, phone, **more), send_id)
     store.settle_send(reservation, outcome, "vavasms-otp")
     return reservation
 
@@ -73,7 +73,7 @@ def test_a_started_verification_is_pending_with_its_times_and_limits(store, phon
 
 
 def test_an_unsettled_send_can_be_confirmed(store, phone):
-    reserved = store.reserve_send(OWNER, phone, "lost", hosted=True)
+    reserved = store.reserve_send(SendRequest(OWNER, phone), "lost")
     assert approve(store, reserved.id)
 
 
@@ -144,9 +144,9 @@ def test_a_resend_that_did_not_leave_changes_nothing(store, phone):
 
 def test_of_two_sends_at_once_the_one_that_left_counts(make_store, phone):
     store = make_store(resend_after=0)
-    first = store.reserve_send(OWNER, phone, "a", hosted=True)
+    first = store.reserve_send(SendRequest(OWNER, phone), "a")
     store.clock_offset = 10 * SECOND
-    second = store.reserve_send(OWNER, phone, "b", hosted=True)
+    second = store.reserve_send(SendRequest(OWNER, phone), "b")
     store.settle_send(second, SendOutcome.KEPT, "vavasms-otp")
     store.settle_send(first, SendOutcome.GIVEN_BACK)
     held = store.read("portal", first.id)
@@ -157,15 +157,15 @@ def test_of_two_sends_at_once_the_one_that_left_counts(make_store, phone):
 def test_giving_back_twice_gives_back_once(store, phone):
     send(store, phone)
     store.clock_offset = 61 * SECOND
-    reservation = store.reserve_send(OWNER, phone, "send-2", hosted=True)
+    reservation = store.reserve_send(SendRequest(OWNER, phone), "send-2")
     for _ in range(3):
         store.settle_send(reservation, SendOutcome.GIVEN_BACK)
     assert send(store, phone, send_id="send-3").sends_left == 3
 
 
 def test_the_same_send_reserved_twice_is_one(store, phone):
-    first = store.reserve_send(OWNER, phone, "same", hosted=True)
-    second = store.reserve_send(OWNER, phone, "same", hosted=True)
+    first = store.reserve_send(SendRequest(OWNER, phone), "same")
+    second = store.reserve_send(SendRequest(OWNER, phone), "same")
     assert second.id == first.id
     assert second.sends_left == first.sends_left == 4
 
@@ -450,7 +450,7 @@ def test_a_hundred_sends_at_once_reserve_exactly_the_quota(make_store, phone):
 
     def race(n):
         try:
-            return store.reserve_send(OWNER, phone, f"s-{n}", hosted=True)
+            return store.reserve_send(SendRequest(OWNER, phone), f"s-{n}")
         except QuotaExceeded:
             return None
 
@@ -468,7 +468,8 @@ def test_every_key_expires_and_none_names_the_phone(store, redis, phone):
     for key in redis.scan_iter():
         assert 0 < redis.ttl(key) <= 180 * 86_400
         assert phone.digits[3:] not in key.decode()
-    tags = {key.split(b":")[1] for key in redis.scan_iter()}
+    of_phones = [key.split(b":") for key in redis.scan_iter()]
+    tags = {tag for _, tag, kind, _ in of_phones if kind in {b"p", b"s", b"v"}}
     assert tags == {f"{{{sent.id[4:8]}}}".encode()}
 
 

@@ -29,7 +29,10 @@ def check(answer, status, code):
     assert body["type"].endswith(f":{code}")
     assert body["title"]
     assert body["detail"]
-    waits = (status in {429, 503} and code != "attempts_exhausted") or code == "purpose_conflict"
+    waits = (status in {429, 503} and code != "attempts_exhausted") or code in {
+        "purpose_conflict",
+        "idempotency_in_progress",
+    }
     assert ("Retry-After" in answer.headers) == waits
     if waits:
         assert answer.headers["Retry-After"] == str(body["retry_after"])
@@ -251,6 +254,12 @@ def test_the_quota_of_a_phone_is_named(make_client, send, route):
     assert len(route.sent) == 2
 
 
+def test_the_budget_of_a_day_is_exhausted(make_client, send):
+    client = make_client(daily_send_budget="1")
+    send(client=client)
+    check(send("+2250709000002", client=client), 429, "budget_exhausted")
+
+
 def test_another_purpose_conflicts_while_a_hosted_code_is_out(send):
     send()
     check(send(purpose="two-factor"), 409, "purpose_conflict")
@@ -380,7 +389,8 @@ def test_a_bug_is_a_problem_too_and_says_nothing_of_itself(client, send, route):
     assert "secret" not in answer.get_data(as_text=True)
 
 
-def test_every_error_of_the_table_is_provoked_in_this_file():
-    source = Path(__file__).read_text()
+def test_every_error_of_the_table_is_provoked():
+    here = Path(__file__).parent
+    source = Path(__file__).read_text() + (here / "test_replays.py").read_text()
     missing = {problem.code for problem in PROBLEMS.values() if f'"{problem.code}"' not in source}
     assert missing == set()

@@ -15,6 +15,8 @@
 --   prior                    the same of the owner's verification before it: the cooldown goes on
 --   ended                    when the first send was given back
 --   s:<send id>              a send on its way, reserved then; a:<attempt id>: a guess on its way
+-- Beside the phones: quotas (ZSET, like Sends) and daily budgets (HASH, SMS by UTC day), each
+-- under a tag of its own: on a cluster no script can touch two of these.
 -- All times are milliseconds of the server's clock.
 
 local HOUR = 3600000
@@ -145,5 +147,51 @@ local function take_out_failure(key, phone, counted_at, lockout)
   local timed = lock > 0 and (run + 1) % lockout.failures == 0
   if by_hand or timed then
     redis.call('HDEL', key, 'lock')
+  end
+end
+
+-- Quotas are pairs of amount and window among a script's arguments, from the index `first` on;
+-- the sorted set at `key` holds what was spent, by time.
+
+local function room(key, now, first)
+  local left = -1
+  for i = first, #ARGV, 2 do
+    local since = '(' .. whole(now - tonumber(ARGV[i + 1]))
+    local free = math.max(0, tonumber(ARGV[i]) - redis.call('ZCOUNT', key, since, '+inf'))
+    if left == -1 or free < left then
+      left = free
+    end
+  end
+  return left
+end
+
+-- Of the pairs that refuse the one that does so longest: amount, window, milliseconds to wait.
+local function refusing_quota(key, now, first)
+  local found
+  for i = first, #ARGV, 2 do
+    local amount, window = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
+    local since = '(' .. whole(now - window)
+    local over = redis.call('ZCOUNT', key, since, '+inf') - amount
+    if over >= 0 then
+      local leaving =
+        redis.call('ZRANGEBYSCORE', key, since, '+inf', 'WITHSCORES', 'LIMIT', whole(over), '1')
+      local wait = tonumber(leaving[2]) + window - now
+      if not found or wait > found[3] then
+        found = { amount, window, wait }
+      end
+    end
+  end
+  return found
+end
+
+local function spend(key, now, member, first)
+  local longest = 0
+  for i = first, #ARGV, 2 do
+    longest = math.max(longest, tonumber(ARGV[i + 1]))
+  end
+  if longest > 0 then
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', whole(now - longest))
+    redis.call('ZADD', key, whole(now), member)
+    redis.call('PEXPIRE', key, whole(longest))
   end
 end

@@ -1,6 +1,6 @@
 -- Read a verification, or cancel it first where that is possible.
 -- KEYS  record
--- ARGV  offset, app, ttl, max attempts, cooldown, 'cancel' or ''
+-- ARGV  offset, app, ttl, max attempts, cooldown, 'cancel' or '', quota
 local now = clock(ARGV[1])
 local ttl, max_attempts, cooldown = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local record = read(KEYS[1])
@@ -22,4 +22,5 @@ elseif record.state == 'failed' then
   resend_at = math.max(number(record, 'ended'), resend_at)
 end
 return { 'ok', before, record.purpose, record.phone, expires_at, resend_at,
-  math.max(0, max_attempts - number(record, 'attempts')) }
+  math.max(0, max_attempts - number(record, 'attempts')), number(record, 'approved_at'),
+  room(sibling(KEYS[1], 's', record.pd), now, 7) }

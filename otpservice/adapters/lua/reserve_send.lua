@@ -1,7 +1,8 @@
 -- Reserve one SMS: all checks together, everything taken or nothing.
 -- KEYS  phone, sends, record for a new verification
 -- ARGV  offset, send id, new id, app, purpose, phone number, phone digest, ttl, cooldown,
---       max attempts, hold of a hosted code or 0, then pairs of amount and window of the quota
+--       max attempts, hold of a hosted code or 0, 'spend', 'record' (the quota counts and does
+--       not refuse) or 'preview', quota
 local now = clock(ARGV[1])
 local send_id, new_id, app, purpose = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local ttl, cooldown, max_attempts, hold =
@@ -13,38 +14,8 @@ local id = phone['latest:' .. mine]
 local key = id and sibling(KEYS[1], 'v', id)
 local record = id and read(key) or {}
 local known = record.state ~= nil
+local over -- what a quota that only records would have refused
 local again = known and record['s:' .. send_id] ~= nil -- the answer to this call was lost
-
-local function sends_left()
-  local left = -1
-  for i = 12, #ARGV, 2 do
-    local since = '(' .. whole(now - tonumber(ARGV[i + 1]))
-    local room = tonumber(ARGV[i]) - redis.call('ZCOUNT', KEYS[2], since, '+inf')
-    if left == -1 or room < left then
-      left = math.max(0, room)
-    end
-  end
-  return left
-end
-
--- The rule that refuses for longest: its amount, window, and the milliseconds until it has room.
-local function refusing_quota()
-  local found
-  for i = 12, #ARGV, 2 do
-    local amount, window = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
-    local since = '(' .. whole(now - window)
-    local over = redis.call('ZCOUNT', KEYS[2], since, '+inf') - amount
-    if over >= 0 then
-      local leaving =
-        redis.call('ZRANGEBYSCORE', KEYS[2], since, '+inf', 'WITHSCORES', 'LIMIT', whole(over), '1')
-      local wait = amount == 0 and window or tonumber(leaving[2]) + window - now
-      if not found or wait > found[3] then
-        found = { amount, window, wait }
-      end
-    end
-  end
-  return found
-end
 
 if not again then
   local locked = lock_left(phone, now)
@@ -55,14 +26,17 @@ if not again then
   if wait > 0 then
     return { 'resend_too_soon', wait, id }
   end
-  local quota = refusing_quota()
-  if quota then
-    return { 'quota_exceeded', quota[1], quota[2], quota[3] }
+  over = refusing_quota(KEYS[2], now, 13)
+  if over and ARGV[12] ~= 'record' then
+    return { 'quota_exceeded', over[1], over[2], over[3] }
   end
   -- The provider keys codes by phone alone: a second owner's code could redeem the first one's.
   local held = number(phone, 'hold_until') - now
   if hold > 0 and phone.hold and phone.hold ~= mine and held > 0 then
     return { 'purpose_conflict', held }
+  end
+  if ARGV[12] == 'preview' then
+    return { 'ok' }
   end
 
   if not known or status(record, now, ttl, max_attempts) ~= 'pending' then
@@ -75,15 +49,7 @@ if not again then
   end
   record['s:' .. send_id] = whole(now)
   redis.call('HSET', key, 's:' .. send_id, whole(now))
-  local longest = 0
-  for i = 13, #ARGV, 2 do
-    longest = math.max(longest, tonumber(ARGV[i]))
-  end
-  if longest > 0 then
-    redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', whole(now - longest))
-    redis.call('ZADD', KEYS[2], whole(now), send_id)
-    redis.call('PEXPIRE', KEYS[2], whole(longest))
-  end
+  spend(KEYS[2], now, send_id, 13)
   if hold > 0 then
     redis.call('HSET', KEYS[1], 'hold', mine, 'hold_until', whole(now + hold))
   end
@@ -93,4 +59,5 @@ end
 
 local newest = newest_send(record)
 return { 'ok', id, now, newest + ttl, newest + cooldown,
-  math.max(0, max_attempts - number(record, 'attempts')), sends_left() }
+  math.max(0, max_attempts - number(record, 'attempts')), room(KEYS[2], now, 13),
+  over and 1 or 0 }

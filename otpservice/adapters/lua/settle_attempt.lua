@@ -2,6 +2,7 @@
 -- KEYS  record
 -- ARGV  offset, attempt id, 'yes', 'no', 'back' or 'unknown', ttl, max attempts,
 --       lockout failures, lockout total, hold, digest of the code
+-- After a yes it answers with the times of the approval and, the first time, of the send.
 local now = clock(ARGV[1])
 local attempt_id, outcome = ARGV[2], ARGV[3]
 local ttl, max_attempts, hold = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[8])
@@ -22,7 +23,7 @@ end
 local counted_at = tonumber(record['a:' .. attempt_id])
 if not counted_at then -- settled before, and the answer was lost
   if record.approved_by == attempt_id then
-    return { 'yes', number(record, 'approved_at') }
+    return { 'yes', number(record, 'approved_at'), 0 }
   end
   return { outcome == 'yes' and record.state or outcome, math.max(0, max_attempts - number(record, 'attempts')) }
 end
@@ -60,7 +61,7 @@ elseif outcome == 'yes' then
   redis.call('HSET', phone_key, 'cleared', whole(now))
   keep_record(KEYS[1], record, now, ttl, max_attempts)
   keep_phone(phone_key)
-  return { 'yes', now }
+  return { 'yes', now, newest_send(record) }
 end
 keep_phone(phone_key)
 return { outcome, math.max(0, max_attempts - number(record, 'attempts')) }

@@ -6,7 +6,7 @@ local send_id, ttl, max_attempts, hold = ARGV[2], tonumber(ARGV[5]), tonumber(AR
 local record = read(KEYS[1])
 local reserved_at = tonumber(record['s:' .. send_id])
 if not reserved_at then
-  return 0
+  return { 'again' }
 end
 redis.call('HDEL', KEYS[1], 's:' .. send_id)
 record['s:' .. send_id] = nil
@@ -16,7 +16,7 @@ if ARGV[3] == 'kept' then
     record.sent = whole(reserved_at)
     redis.call('HSET', KEYS[1], 'sent', record.sent, 'route', ARGV[4])
   end
-  return 1
+  return { 'ok' }
 end
 
 local phone_key = sibling(KEYS[1], 'p', record.pd)
@@ -38,4 +38,4 @@ end
 if record.state == 'pending' or record.state == 'failed' then
   keep_record(KEYS[1], record, now, ttl, max_attempts)
 end
-return 1
+return { 'ok' }

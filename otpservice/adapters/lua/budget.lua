@@ -1,0 +1,16 @@
+-- Spend one SMS of a budget for the UTC day.
+-- KEYS  budget: HASH of SMS by day
+-- ARGV  offset, send id, 'spend' or 'preview', SMS a day
+local now = clock(ARGV[1])
+local today = math.floor(now / DAY)
+local day = whole(today)
+local spent = tonumber(redis.call('HGET', KEYS[1], day) or '0')
+if spent >= tonumber(ARGV[4]) then
+  return { 'over', (today + 1) * DAY - now }
+end
+if ARGV[3] == 'spend' then
+  redis.call('HINCRBY', KEYS[1], day, '1')
+  redis.call('HDEL', KEYS[1], whole(today - 2))
+  redis.call('PEXPIRE', KEYS[1], whole(2 * DAY))
+end
+return { 'ok', tonumber(ARGV[4]) - spent - 1, today }

@@ -1,0 +1,111 @@
+-- Weigh one more SMS to a country or a block of 1,000 numbers against its budget of unconfirmed
+-- ones, and count it. The rule is told in otpservice/verification/pumping.py.
+-- KEYS  subject
+-- ARGV  offset, 'spend' or 'preview' (writes nothing), '1' enforce or '0' only record,
+--       since when there is history: 'own', or milliseconds (0: none is known),
+--       the budget: day floor, hour floor, day percent, hour percent, busy hours, peak days,
+--       history needed
+-- Gives { 'ok', now, since } or
+--       { 'over', wait, unconfirmed, threshold, window, enforceable 0 or 1, now, since };
+--       counted unless it is a preview, or over, enforceable and enforced.
+--
+-- Subject  HASH  otp:{tag}:g:<digest>   one country or block; hours and days are numbered from 1970
+--   s<hour>, c<hour>   SMS reserved in that hour, and those of them that were confirmed since
+--   d<day>             SMS of that UTC day that were confirmed
+--   since              when its first SMS was reserved
+local now = clock(ARGV[1])
+local spend, enforce = ARGV[2] == 'spend', ARGV[3] == '1'
+local budget = { day_floor = tonumber(ARGV[5]), hour_floor = tonumber(ARGV[6]),
+  day_percent = tonumber(ARGV[7]), hour_percent = tonumber(ARGV[8]), busy_hours = tonumber(ARGV[9]),
+  peak_days = tonumber(ARGV[10]), history = tonumber(ARGV[11]) }
+local held = read(KEYS[1])
+local hour, day = math.floor(now / HOUR), math.floor(now / DAY)
+local in_sight = HOUR - now % HOUR -- the part of a window's oldest hour that is not over yet
+
+local function confirmed_in(index)
+  return number(held, 'c' .. whole(index))
+end
+
+local function unconfirmed_in(index)
+  return number(held, 's' .. whole(index)) - confirmed_in(index)
+end
+
+-- Every division is the last step over whole numbers: Python comes to the very same number.
+local function within(hours, count)
+  local complete = 0
+  for index = hour - hours + 1, hour do
+    complete = complete + count(index)
+  end
+  return (complete * HOUR + count(hour - hours) * in_sight) / HOUR
+end
+
+local function highest_day()
+  local highest = 0
+  for index = day - budget.peak_days, day do
+    highest = math.max(highest, number(held, 'd' .. whole(index)))
+  end
+  return highest
+end
+
+-- Milliseconds until the budget that does not slide has room, if nobody sends or confirms.
+local function wait_for(hours, lasting)
+  local newer = 0
+  for index = hour - hours, hour do
+    newer = newer + unconfirmed_in(index)
+  end
+  for ahead = 0, hours do
+    local oldest = unconfirmed_in(hour + ahead - hours)
+    newer = newer - oldest
+    local room = lasting - 1 - newer
+    if room >= 0 then
+      local part = oldest > 0 and math.min(HOUR, math.floor(room * HOUR / oldest)) or HOUR
+      return (hour + ahead + 1) * HOUR - part - now
+    end
+  end
+  return (hours + 1) * HOUR
+end
+
+local function weigh(hours, lasting, percent)
+  local unconfirmed = within(hours, unconfirmed_in)
+  local threshold = math.max(lasting, within(hours, confirmed_in) * percent / 100)
+  if unconfirmed + 1 > threshold then
+    return { wait_for(hours, lasting), math.ceil(unconfirmed), math.floor(threshold), hours * HOUR }
+  end
+end
+
+local function forget()
+  for field in pairs(held) do
+    local kind, index = string.match(field, '^([scd])(%d+)$')
+    local oldest = kind == 'd' and day - budget.peak_days or hour - 24
+    if kind and tonumber(index) < oldest then
+      redis.call('HDEL', KEYS[1], field)
+    end
+  end
+end
+
+local highest = highest_day()
+local over = weigh(24, math.max(budget.day_floor, highest * budget.day_percent / 100), budget.day_percent)
+local over_hour = weigh(1,
+  math.max(budget.hour_floor, highest * budget.hour_percent / (100 * budget.busy_hours)),
+  budget.hour_percent)
+if over_hour and (not over or over_hour[1] > over[1]) then
+  over = over_hour
+end
+
+local since = number(held, 'since')
+if since == 0 and spend then
+  since = now
+end
+local history = ARGV[4] == 'own' and since or tonumber(ARGV[4])
+local enforceable = history > 0 and now - history >= budget.history
+
+if spend and not (over and enforceable and enforce) then
+  forget()
+  redis.call('HINCRBY', KEYS[1], 's' .. whole(hour), '1')
+  redis.call('HSETNX', KEYS[1], 'since', whole(since))
+  redis.call('PEXPIRE', KEYS[1], whole((budget.peak_days + 1) * DAY))
+end
+if over then
+  return { 'over', over[1], over[2], over[3], over[4], enforceable and 1 or 0, now, since }
+end
+return { 'ok', now, since }

@@ -1,0 +1,6 @@
+-- Forget a call that spent nothing, if the claim to it still holds.
+-- KEYS  call
+-- ARGV  token
+if redis.call('HGET', KEYS[1], 'token') == ARGV[1] then
+  redis.call('DEL', KEYS[1])
+end

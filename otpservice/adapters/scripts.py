@@ -1,0 +1,97 @@
+"""Lua scripts, run one by one or several in one round trip."""
+
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+from redis import Redis
+from redis.exceptions import NoScriptError, RedisError
+
+from otpservice.verification.errors import StoreUnavailable
+
+
+class Call(NamedTuple):
+    """One script to run: its file's name, its keys (all of one hash tag) and its arguments."""
+
+    script: str
+    keys: Sequence[str]
+    args: Sequence[Any]
+
+
+class Scripts:
+    """The scripts of ``lua/``, each with ``common.lua`` before it.
+
+    Args:
+        redis: a client that decodes nothing and retries nothing: a script that timed out may have
+            run, and running it again under another id would count twice.
+        clock_offset: milliseconds added to the server's clock; for tests of what time does.
+    """
+
+    def __init__(self, redis: Redis, *, clock_offset: int = 0) -> None:
+        self._redis = redis
+        self.clock_offset = clock_offset
+        lua = files("otpservice.adapters") / "lua"
+        common = (lua / "common.lua").read_text()
+        self._scripts = {
+            file.name.removesuffix(".lua"): redis.register_script(common + file.read_text())
+            for file in lua.iterdir()
+            if file.name.endswith(".lua") and file.name != "common.lua"
+        }
+
+    def run(self, call: Call) -> list[Any]:
+        """Run one script; what it answers starts with a word that says how it went.
+
+        Raises:
+            StoreUnavailable: Redis did not answer; the script may or may not have run.
+        """
+        arguments = [self.clock_offset, *call.args]
+        return _words(self.ask(self._scripts[call.script], call.keys, arguments))
+
+    def run_all(self, calls: Sequence[Call]) -> list[list[Any]]:
+        """Run several in one round trip, in their order; their keys may be of different tags.
+
+        Raises:
+            StoreUnavailable: one of them was not answered; any of them may have run.
+        """
+        if not calls:
+            return []
+        answers = self._pipeline(calls)
+        missing = [n for n, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        for n in missing:  # the first time on this server; they were not run
+            answers[n] = self.ask(
+                self._scripts[calls[n].script], calls[n].keys, [self.clock_offset, *calls[n].args]
+            )
+        for answer in answers:
+            if isinstance(answer, RedisError):
+                raise StoreUnavailable from answer
+        return [_words(answer) for answer in answers]
+
+    def _pipeline(self, calls: Sequence[Call]) -> list[Any]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for script, keys, args in calls:
+            pipeline.execute_command(  # type: ignore[no-untyped-call]
+                "EVALSHA",
+                self._scripts[script].sha,
+                len(keys),
+                *keys,
+                self.clock_offset,
+                *args,
+            )
+        answers: list[Any] = self.ask(pipeline.execute, False)
+        return answers
+
+    def ask(self, command: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401 - redis-py's
+        """What a command of the client answers.
+
+        Raises:
+            StoreUnavailable: nothing.
+        """
+        try:
+            return command(*args)
+        except RedisError as error:
+            raise StoreUnavailable from error
+
+
+def _words(answer: Any) -> list[Any]:  # noqa: ANN401
+    first, *rest = answer
+    return [first.decode() if isinstance(first, bytes) else first, *rest]

@@ -1,0 +1,135 @@
+"""The Idempotency-Key header: a call that spent something is answered again, not done again.
+
+After draft-ietf-httpapi-idempotency-key-header-07, which has the key in quotes; bare ones are
+taken as well, for most callers send them so.
+"""
+
+import logging
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask, Response, g, request
+
+from otpservice.verification.errors import OutcomeUnknown, StoreUnavailable, WrongCode
+from otpservice.verification.idempotency import Claim, Finished, IdempotencyStore, KeyedCall
+from otpservice.web.problems import PROBLEMS
+from otpservice.web.requests import InvalidRequest
+
+log = logging.getLogger(__name__)
+
+HEADER = "Idempotency-Key"
+REPLAYED = "Idempotency-Replayed"
+
+_LONGEST = 255
+_BARE = re.compile(r"[!#-~][!-~]*\Z")
+_QUOTED = re.compile(r'"((?:[!#-\[\]-~]|\\["\\])*)"\Z')  # RFC 9651 3.3.3, without spaces
+
+# The errors that mean a guess was counted. All others gave back whatever they took.
+_SPENT = (WrongCode, OutcomeUnknown)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A 2xx, and the ``id`` of the verification it is about."""
+
+    response: Response
+    id: str
+
+
+class Once:
+    """Runs what a view does, once per Idempotency-Key of an app and an address.
+
+    Args:
+        app: the Flask application; its answers are marked when they are given again.
+        store: remembers the calls.
+    """
+
+    def __init__(self, app: Flask, store: IdempotencyStore) -> None:
+        self._store = store
+        app.after_request(_mark_replayed)
+
+    def run(
+        self,
+        fields: Mapping[str, Any],
+        act: Callable[[], Answer],
+        replay: Callable[[Finished], Response],
+    ) -> Response:
+        """Answer the request by ``act``, or by ``replay`` if it was acted upon before.
+
+        Args:
+            fields: the body as it was parsed: what must be equal in calls with one key.
+            act: does it; returns a 2xx or raises.
+            replay: builds the answer that had this status and was about this verification
+                again, or raises the error it was. What comes out with that status is marked.
+
+        Raises:
+            InvalidRequest: the header is not a key.
+            IdempotencyInProgress, IdempotencyMismatch, StoreUnavailable: nothing was done.
+        """
+        header = request.headers.get(HEADER)
+        if header is None:
+            return act().response
+        call = KeyedCall(g.app.name, request.path, read_key(header), fields)
+        begun = self._store.begin(call, secrets.token_hex(8))
+        if isinstance(begun, Finished):
+            g.replayed = begun
+            return replay(begun)
+        return self._act(begun, act)
+
+    def _act(self, claim: Claim, act: Callable[[], Answer]) -> Response:
+        try:
+            answer = act()
+        except _SPENT as error:
+            status = next(PROBLEMS[kind].status for kind in _SPENT if isinstance(error, kind))
+            self._finish(claim, Finished(status, error.id or ""))
+            raise
+        except Exception:
+            self._release(claim)
+            raise
+        self._finish(claim, Finished(answer.response.status_code, answer.id))
+        return answer.response
+
+    def _finish(self, claim: Claim, finished: Finished) -> None:
+        """Keep how it came out; without the store the answer goes out all the same."""
+        try:
+            self._store.finish(claim, finished)
+        except StoreUnavailable:
+            log.exception("idempotency_not_finished", extra={"id": finished.id})
+
+    def _release(self, claim: Claim) -> None:
+        """Free the key; without the store it is free when its lease ends."""
+        try:
+            self._store.release(claim)
+        except StoreUnavailable:
+            log.exception("idempotency_not_released")
+
+
+def read_key(header: str) -> str:
+    r"""The key a header holds: ``abc`` and ``"abc"`` are one; in quotes ``\`` is before " and \.
+
+    Two headers reach us joined by a comma. Joined in quotes they are refused; bare they cannot be
+    told from a key with a comma in it, and whoever sends both again has the same key again.
+
+    Raises:
+        InvalidRequest: not 1 to 255 visible ASCII characters, or quotes that do not fit.
+    """
+    spelled = header.strip(" \t")
+    if quoted := _QUOTED.match(spelled):
+        key = re.sub(r"\\(.)", r"\1", quoted[1])
+    else:
+        key = spelled if _BARE.match(spelled) else ""
+    if not 1 <= len(key) <= _LONGEST:
+        rule = f"Must be 1 to {_LONGEST} visible ASCII characters, bare or in double quotes."
+        raise InvalidRequest(errors={HEADER: [rule]})
+    return key
+
+
+def _mark_replayed(response: Response) -> Response:
+    """Say that an answer was given before; one that could not be built again was not."""
+    finished = g.get("replayed")
+    if finished is not None and response.status_code == finished.status:
+        response.headers[REPLAYED] = "true"
+    return response
