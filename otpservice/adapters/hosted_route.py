@@ -36,10 +36,10 @@ class VavasmsOtpRoute:
         self._client = client
         self._sender_id = sender_id
 
-    def send(self, message: OutgoingCode) -> None:
+    def send(self, message: OutgoingCode) -> str:
         """Have VavaSMS make a code and send it. See ``ports.Route.send``."""
         with _in_our_words():
-            self._client.send_otp(
+            receipt = self._client.send_otp(
                 sender_id=message.sender_id,
                 phone=message.phone.digits,
                 message=message.template,
@@ -47,6 +47,7 @@ class VavasmsOtpRoute:
                 # Up: the provider must not forget a code we still take. Ours ends it in time.
                 expiry_minutes=-(-message.ttl // 60),
             )
+        return receipt.message_id
 
     def check(self, phone: PhoneNumber, code: Code) -> None:
         """Have VavaSMS compare ``code``. See ``ports.Route.check``."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from otpservice.verification.code import Code
 from otpservice.verification.phone import PhoneNumber
@@ -29,42 +29,67 @@ class Owner:
     purpose: str
 
 
+PLACEHOLDER = "##OTP##"
+"""Where the code goes in a template; VavaSMS's word."""
+
+
 @dataclass(frozen=True, slots=True)
 class OutgoingCode:
     """One SMS with a code, as a route is asked to send it.
 
     Attributes:
+        id: the verification's.
+        owner: who asked for it.
         phone: where to.
         sender_id: the name it shows as its sender, 3 to 11 letters and digits.
         template: its text; the code goes where ``##OTP##`` stands.
         length: digits of the code.
         ttl: seconds the code is good for.
+        code: the code itself for a local route; a hosted one makes its own.
     """
 
+    id: str
+    owner: Owner
     phone: PhoneNumber
     sender_id: str
     template: str
     length: int
     ttl: int
+    code: Code | None = None
+
+    @property
+    def text(self) -> str:
+        """The SMS of a local route, the code in its place.
+
+        Raises:
+            ValueError: the message has no code of ours.
+        """
+        if self.code is None:
+            raise ValueError("the code of a hosted route is the provider's")
+        return self.template.replace(PLACEHOLDER, self.code.digits)
 
 
 class Route(Protocol):
-    """One way to send a code and to check it.
-
-    Both methods return nothing when all is well and raise otherwise, so that a forgotten ``if``
-    can neither approve a code nor lose an SMS.
-    """
+    """One way to send a code. What it returns was sent; anything else is raised."""
 
     name: str
 
-    def send(self, message: OutgoingCode) -> None:
+    def send(self, message: OutgoingCode) -> str:
         """Send one SMS.
+
+        Returns:
+            The provider's name for it, if it gives one; else nothing: "".
 
         Raises:
             NotDone: surely nothing left; another route may be tried.
             NumberRefused: surely nothing left and the number is at fault.
             OutcomeUnknown: it may have left.
         """
+
+
+@runtime_checkable
+class HostedRoute(Route, Protocol):
+    """A route whose provider makes the code and compares the guess."""
 
     def check(self, phone: PhoneNumber, code: Code) -> None:
         """Return if and only if ``code`` is the one sent to ``phone``.

@@ -27,6 +27,7 @@ from otpservice.verification.policy import Policy
 from otpservice.verification.ports import (
     AttemptOutcome,
     AttemptReservation,
+    HostedRoute,
     OutgoingCode,
     Owner,
     Route,
@@ -107,7 +108,13 @@ class VerificationService:
         # Store first, then send: a code that arrives must always be confirmable.
         reservation = self._store.reserve_send(request, secrets.token_hex(8))
         message = OutgoingCode(
-            request.phone, sender_id, template, self._policy.code_length, self._policy.code_ttl
+            id=reservation.id,
+            owner=request.owner,
+            phone=request.phone,
+            sender_id=sender_id,
+            template=template,
+            length=self._policy.code_length,
+            ttl=self._policy.code_ttl,
         )
         try:
             route, delivered = self._send_by_first(routes, message)
@@ -213,8 +220,10 @@ class VerificationService:
 
     def _ask(self, attempt: AttemptReservation, code: Code) -> None:
         """Ask the route that sent last; a send that was never settled can only be the first's."""
-        name = attempt.route or next(iter(self._routes))
-        self._routes[name].check(attempt.phone, code)
+        route = self._routes[attempt.route or next(iter(self._routes))]
+        if not isinstance(route, HostedRoute):
+            raise CodeRefused  # the store has compared it, and it was not right
+        route.check(attempt.phone, code)
 
     def _lose(self, attempt: AttemptReservation) -> NoReturn:
         self._store.settle_attempt(attempt, AttemptOutcome.UNKNOWN)

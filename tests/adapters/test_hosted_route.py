@@ -7,7 +7,7 @@ from otpservice.adapters.hosted_route import VavasmsOtpRoute
 from otpservice.verification import errors
 from otpservice.verification.code import Code
 from otpservice.verification.phone import PhoneNumber
-from otpservice.verification.ports import OutgoingCode, Route
+from otpservice.verification.ports import OutgoingCode, Owner, Route
 from tests.adapters import vavasms_replies as page
 from tests.adapters.fake_provider import FakeProvider, answer, cut
 
@@ -17,7 +17,15 @@ NOT_FOUND = '{"code": 914, "message": "OTP_NOT_FOUND"}'
 
 
 def outgoing(ttl=300):
-    return OutgoingCode(PHONE, "Portal", "Votre code : ##OTP##", 6, ttl)
+    return OutgoingCode(
+        id="ver_" + "0" * 36,
+        owner=Owner("portal", "login"),
+        phone=PHONE,
+        sender_id="Portal",
+        template="Votre code : ##OTP##",
+        length=6,
+        ttl=ttl,
+    )
 
 
 def send(route):

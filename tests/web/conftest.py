@@ -24,14 +24,17 @@ class ScriptedRoute:
         self.checked = []
         self.code = "123456"
         self.raises = None
+        self.during = lambda: None
 
     def send(self, message):
         self.sent.append(message)
+        self.during()
         if self.raises:
             raise self.raises
 
     def check(self, phone, code):
         self.checked.append((phone, code))
+        self.during()
         if self.raises:
             raise self.raises
         if not self.sent:

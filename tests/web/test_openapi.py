@@ -179,9 +179,27 @@ def sends_well_and_less_well(world):
     world.send(client=world.make_client(sending="off"))
 
 
+def repeats(world, path, body):
+    """One key while its first call runs, again, and for something else."""
+    client = world.make_client()
+    if path == "/confirm":
+        world.send(client=client)
+
+    def call(body=body):
+        client.post(path, json=body, headers={"Idempotency-Key": "once"})
+
+    during, world.route.during = world.route.during, call
+    call()
+    world.route.during = during
+    call()
+    call({**body, "client_ip": "192.0.2.1"})
+
+
 def sends_over_the_limits(world):
+    world.make_client().post("/login-code?dry_run=true", json={"phone": PHONE})
     limits = [
         {"phone_send_quota": "1/hour", "resend_after": "0"},
+        {"daily_send_budget": "1", "resend_after": "0"},
         {"phone_rate_limit": "1/minute"},
         {"lockout_failures": "1"},
     ]
@@ -214,6 +232,13 @@ def confirms_over_the_limits(world):
         world.confirm(client=client, phone=PHONE)
 
 
+def confirms_from_one_address_too_often(world):
+    client = world.make_client(address_failure_quota="1/hour")
+    world.send(client=client)
+    for _ in range(2):
+        world.confirm("000000", client=client, phone=PHONE, client_ip="192.0.2.1")
+
+
 def comes_too_late(world):
     client, later = world.make_pair()
     id = world.send(client=client).get_json()["id"]
@@ -241,6 +266,7 @@ def test_every_answer_of_login_code_is_told_and_given(world):
     with_bad_bodies(world, "/login-code", {})
     sends_well_and_less_well(world)
     sends_over_the_limits(world)
+    repeats(world, "/login-code", {"phone": PHONE})
     told, given = world.told_and_given("login_code")
     assert given == told
 
@@ -250,6 +276,8 @@ def test_every_answer_of_confirm_is_told_and_given(world):
     with_bad_bodies(world, "/confirm", {"code": "123456"})
     confirms_well_and_less_well(world)
     confirms_over_the_limits(world)
+    confirms_from_one_address_too_often(world)
+    repeats(world, "/confirm", {"phone": PHONE, "code": "123456"})
     comes_too_late(world)
     told, given = world.told_and_given("confirm")
     assert given == told
