@@ -6,6 +6,7 @@ from flask import Flask
 from redis import Redis
 
 from otpservice.adapters.hosted_route import VavasmsOtpRoute
+from otpservice.adapters.pumping_guard import PumpingGuard
 from otpservice.adapters.redis_client import connect
 from otpservice.adapters.redis_idempotency import RedisIdempotency
 from otpservice.adapters.redis_store import RedisStore
@@ -59,7 +60,7 @@ def create_app(
 
     redis = connect(settings.redis_url) if redis is None else redis
     digester = Digester(settings.secret_keys)
-    store = RedisStore(redis, digester, settings.policy) if store is None else store
+    store = _store(redis, digester, settings) if store is None else store
     routes = _routes(settings) if routes is None else routes
     service = VerificationService(store, routes, settings.policy, sending=settings.sending)
     door = Door(
@@ -86,6 +87,13 @@ def vavasms_client(settings: Settings) -> VavasmsClient:
         lang=settings.vavasms_lang,
         status_path=settings.vavasms_status_path,
     )
+
+
+def _store(redis: Redis, digester: Digester, settings: Settings) -> RedisStore:
+    guard = None
+    if settings.pumping_guard != "off":
+        guard = PumpingGuard(digester, enforce=settings.pumping_guard == "enforce")
+    return RedisStore(redis, digester, settings.policy, guard=guard)
 
 
 def _routes(settings: Settings) -> dict[str, Route]:

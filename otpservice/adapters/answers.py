@@ -10,6 +10,7 @@ from otpservice.verification.errors import (
     AlreadyConfirmed,
     AttemptsExhausted,
     Canceled,
+    DestinationBlocked,
     Expired,
     NotFound,
     OtpServiceError,
@@ -35,6 +36,8 @@ def refusal(result: str, facts: Sequence[Any], tag: str) -> OtpServiceError:
     match result:
         case "wrong_code":
             error: OtpServiceError = WrongCode(verification_id(tag, facts[0]), facts[1])
+        case "destination_blocked":
+            error = DestinationBlocked()
         case "phone_locked":
             error = PhoneLocked(None if facts[0] < 0 else seconds(facts[0]))
         case "resend_too_soon":

@@ -15,13 +15,12 @@ for a day. So it does if Redis lost everything, and for a country nothing was se
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
+from otpservice.adapters.scripts import Call
 from otpservice.verification.digest import Digester
 from otpservice.verification.phone import PhoneNumber
 from otpservice.verification.pumping import Budget, Excess
-
-SCRIPTS = ("guard_send", "guard_settle")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +36,6 @@ class Subject:
     name: str
     key: str
     history_key: str
-
-
-class ScriptCall(NamedTuple):
-    """One script to run: its name in ``adapters/lua``, its keys and its arguments."""
-
-    script: str
-    keys: tuple[str, ...]
-    args: tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +74,11 @@ class PumpingGuard:
         self._enforce = enforce
         self._since: dict[str, int] = {}
 
+    @property
+    def enforces(self) -> bool:
+        """Whether it refuses; otherwise it only records."""
+        return self._enforce
+
     def subjects(self, phone: PhoneNumber) -> tuple[Subject, ...]:
         """What an SMS to ``phone`` is counted by: its country, then its block of 1,000 numbers.
 
@@ -92,28 +88,27 @@ class PumpingGuard:
         block = self._key("block", phone.digits[:-3])
         return Subject("country", country, country), Subject("block", block, country)
 
-    def send(self, subject: Subject, *, clock_offset: int = 0) -> ScriptCall:
+    def send(self, subject: Subject) -> Call:
         """Count one SMS unless it is refused. Run twice, it counts twice."""
-        return self._weigh(subject, "spend", clock_offset)
+        return self._weigh(subject, "spend")
 
-    def preview(self, subject: Subject, *, clock_offset: int = 0) -> ScriptCall:
+    def preview(self, subject: Subject) -> Call:
         """Say what ``send`` would, and count nothing."""
-        return self._weigh(subject, "preview", clock_offset)
+        return self._weigh(subject, "preview")
 
-    def give_back(self, subject: Subject, sent_at: int, *, clock_offset: int = 0) -> ScriptCall:
+    def give_back(self, subject: Subject, sent_at: int) -> Call:
         """Take out an SMS that surely did not leave, once; ``sent_at`` is its ``Verdict.at``."""
-        return ScriptCall("guard_settle", (subject.key,), (clock_offset, sent_at, "back"))
+        return Call("guard_settle", (subject.key,), (sent_at, "back"))
 
-    def confirm(self, subject: Subject, sent_at: int, *, clock_offset: int = 0) -> ScriptCall:
+    def confirm(self, subject: Subject, sent_at: int) -> Call:
         """Count an SMS as confirmed, once.
 
         Args:
             subject: what it was counted by.
             sent_at: its ``Verdict.at``, or any time within seconds of it: what was reserved at the
                 stroke of an hour is looked for in the hour beside as well.
-            clock_offset: milliseconds added to the server's clock; for tests of what time does.
         """
-        return ScriptCall("guard_settle", (subject.key,), (clock_offset, sent_at, "confirmed"))
+        return Call("guard_settle", (subject.key,), (sent_at, "confirmed"))
 
     def verdict(self, subject: Subject, answer: Sequence[Any]) -> Verdict:
         """Read the answer to ``send`` or ``preview``."""
@@ -126,12 +121,12 @@ class PumpingGuard:
         refused = self._enforce and bool(enforceable)
         return Verdict(Excess(*excess), refused=refused, enforceable=bool(enforceable), at=at)
 
-    def _weigh(self, subject: Subject, mode: str, clock_offset: int) -> ScriptCall:
+    def _weigh(self, subject: Subject, mode: str) -> Call:
         own = subject.key == subject.history_key
         since = "own" if own else self._since.get(subject.history_key, 0)
         enforce = "1" if self._enforce else "0"
-        args = (clock_offset, mode, enforce, since, *self._numbers)
-        return ScriptCall("guard_send", (subject.key,), args)
+        args = (mode, enforce, since, *self._numbers)
+        return Call("guard_send", (subject.key,), args)
 
     def _key(self, name: str, value: str) -> str:
         digest = self._digester.bucket(name, value)

@@ -10,12 +10,14 @@ from redis import Redis
 
 from otpservice.adapters.answers import STATE_ERRORS, count, refusal, seconds, text, time
 from otpservice.adapters.keys import key_of, record_key, tag_of, verification_id
+from otpservice.adapters.pumping_guard import PumpingGuard
 from otpservice.adapters.scripts import Call, Scripts
 from otpservice.adapters.shared_quotas import SharedQuotas, pairs
 from otpservice.verification.code import Code
 from otpservice.verification.digest import Digester, PhoneDigest
 from otpservice.verification.errors import (
     BudgetExhausted,
+    DestinationBlocked,
     NotFound,
     OtpServiceError,
     PhoneLocked,
@@ -31,6 +33,7 @@ from otpservice.verification.ports import (
     AttemptReservation,
     Owner,
     PhoneState,
+    Sending,
     SendOutcome,
     SendRequest,
     SendReservation,
@@ -41,7 +44,14 @@ from otpservice.verification.ports import (
 log = logging.getLogger(__name__)
 
 # Of several refusals the one that callers are told, as the contract lists them.
-_ORDER = [PhoneLocked, ResendTooSoon, QuotaExceeded, BudgetExhausted, PurposeConflict]
+_ORDER = [
+    DestinationBlocked,
+    PhoneLocked,
+    ResendTooSoon,
+    QuotaExceeded,
+    BudgetExhausted,
+    PurposeConflict,
+]
 
 
 class RedisStore:
@@ -51,18 +61,25 @@ class RedisStore:
         redis: the client, as ``Scripts`` wants it.
         digester: makes the digests that stand for phones and codes.
         policy: the limits; Redis holds no configuration.
+        guard: watches for SMS pumping; None does not.
         clock_offset: see ``Scripts``.
     """
 
     def __init__(
-        self, redis: Redis, digester: Digester, policy: Policy, *, clock_offset: int = 0
+        self,
+        redis: Redis,
+        digester: Digester,
+        policy: Policy,
+        *,
+        guard: PumpingGuard | None = None,
+        clock_offset: int = 0,
     ) -> None:
         self._redis = redis
         self._digester = digester
         self._policy = policy
         self._quota = pairs(policy.phone_quota)
         self._scripts = Scripts(redis, clock_offset=clock_offset)
-        self._shared = SharedQuotas(self._scripts, digester, policy)
+        self._shared = SharedQuotas(self._scripts, digester, policy, guard)
 
     @property
     def clock_offset(self) -> int:
@@ -84,7 +101,7 @@ class RedisStore:
         except OtpServiceError:
             self._shared.give_back(taken)
             raise
-        token, _, expires_at, resend_at, attempts_left, sends_left, over = facts
+        token, expires_at, resend_at, attempts_left, sends_left, over, hosted = facts
         if over:
             log.warning("quota_would_refuse", extra={"quota": "phone"})
         return SendReservation(
@@ -94,6 +111,7 @@ class RedisStore:
             resend_at=time(resend_at),
             attempts_left=attempts_left,
             sends_left=count(sends_left),
+            hosted=bool(hosted),
             taken=taken,
         )
 
@@ -133,6 +151,7 @@ class RedisStore:
             policy.resend_after * 1000,
             policy.max_attempts,
             self._hold if request.hosted else 0,
+            self._digester.codes(request.code, digest.tag)[0] if request.code else "",
             mode,
             *self._quota,
         ]
@@ -141,21 +160,21 @@ class RedisStore:
             raise refusal(result, facts, digest.tag)
         return digest.tag, facts
 
-    def settle_send(
-        self, reservation: SendReservation, outcome: SendOutcome, route: str = ""
-    ) -> None:
+    def settle_send(self, reservation: SendReservation, sending: Sending) -> None:
         """Keep or give back what was taken."""
         args = [
             reservation.send_id,
-            outcome,
-            route,
+            sending.outcome,
+            sending.route,
+            int(sending.hosted),
+            "" if sending.hosted else sending.message_id,
             self._policy.code_ttl * 1000,
             self._policy.max_attempts,
             self._hold,
         ]
         call = Call("settle_send", [record_key(reservation.id)], args)
         (result,) = self._scripts.run(call)
-        if outcome is SendOutcome.GIVEN_BACK and result == "ok":
+        if sending.outcome is SendOutcome.GIVEN_BACK and result == "ok":
             self._shared.give_back(reservation.taken)
 
     def reserve_attempt(
@@ -197,6 +216,19 @@ class RedisStore:
                 previous_unknown=bool(unknown),
                 taken=taken,
             )
+        if result == "approved" and len(facts) > 1:  # one of ours, and right
+            token, phone, purpose, approved_at, sent_at = facts
+            approved = AttemptReservation(
+                id=verification_id(tag, token),
+                attempt_id=attempt_id,
+                phone=PhoneNumber(text(phone)),
+                purpose=text(purpose),
+                route="",
+                previous_unknown=False,
+                approved_at=time(approved_at),
+            )
+            self._shared.confirm(approved.phone, sent_at, taken)
+            return approved
         if result != "wrong_code":
             self._shared.give_back(taken)
         raise refusal(result, facts, tag)
@@ -205,9 +237,10 @@ class RedisStore:
         """Settle a guess the route said yes to; the first yes wins."""
         tag = tag_of(reservation.id)
         result, *facts = self._settle(reservation, "yes", self._digester.codes(code, tag)[0])
-        self._shared.give_back(reservation.taken)
         if result == "yes":
+            self._shared.confirm(reservation.phone, facts[1], reservation.taken)
             return time(facts[0])
+        self._shared.give_back(reservation.taken)
         raise STATE_ERRORS.get(result, NotFound)(reservation.id)
 
     def settle_attempt(self, reservation: AttemptReservation, outcome: AttemptOutcome) -> int:

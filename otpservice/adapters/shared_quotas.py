@@ -7,10 +7,11 @@ others took is given back. A crash in between leaves them counted, which is the 
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from math import ceil
-from typing import Any
+from typing import Any, Protocol
 
+from otpservice.adapters.pumping_guard import PumpingGuard, Subject
 from otpservice.adapters.scripts import Call, Scripts
 from otpservice.verification.digest import Digester
 from otpservice.verification.errors import (
@@ -19,6 +20,7 @@ from otpservice.verification.errors import (
     QuotaExceeded,
     StoreUnavailable,
 )
+from otpservice.verification.phone import PhoneNumber
 from otpservice.verification.policy import Policy, Quota
 from otpservice.verification.ports import SendRequest
 
@@ -31,8 +33,30 @@ Taken = tuple[Call, ...]
 """The calls that give back what was taken."""
 
 
+class _Limit(Protocol):
+    """Something that is taken from, and may refuse."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def record_only(self) -> bool: ...
+
+    def spend(self, member: str, mode: str) -> Call:
+        """The call that takes one for ``member``, or only looks (``preview``)."""
+
+    def taken(self, answer: Sequence[Any]) -> bool:
+        """Whether that call took one."""
+
+    def give_back(self, member: str, answer: Sequence[Any]) -> Call:
+        """The call that gives it back."""
+
+    def refusal(self, answer: Sequence[Any]) -> OtpServiceError | None:
+        """Why it refuses, or would if it did not only record; None if it does not."""
+
+
 @dataclass(frozen=True, slots=True)
-class _Limit:
+class _Counter:
     """One quota (``windows``) or one budget (``budget`` SMS a day) of one subject."""
 
     name: str
@@ -53,11 +77,46 @@ class _Limit:
             return Call("budget_back", [self.key], [answer[2]])
         return Call("quota_back", [self.key], [member])
 
-    def refusal(self, answer: Sequence[Any]) -> OtpServiceError:
+    def taken(self, answer: Sequence[Any]) -> bool:
+        return answer[0] == "ok" or self.record_only
+
+    def refusal(self, answer: Sequence[Any]) -> OtpServiceError | None:
+        if answer[0] == "ok":
+            return None
         if self.budget:
             return BudgetExhausted(self.name, ceil(answer[1] / 1000))
         _, amount, window, wait = answer
         return QuotaExceeded(self.name, amount, window // 1000, ceil(wait / 1000))
+
+
+@dataclass(frozen=True, slots=True)
+class _Guarded:
+    """One subject of the pumping guard."""
+
+    guard: PumpingGuard
+    subject: Subject
+    name: str = "pumping"
+
+    @property
+    def record_only(self) -> bool:
+        return not self.guard.enforces
+
+    def spend(self, _member: str, mode: str) -> Call:
+        weigh = self.guard.send if mode == "spend" else self.guard.preview
+        return weigh(self.subject)
+
+    def taken(self, answer: Sequence[Any]) -> bool:
+        return not self.guard.verdict(self.subject, answer).refused
+
+    def give_back(self, _member: str, answer: Sequence[Any]) -> Call:
+        return self.guard.give_back(self.subject, self.guard.verdict(self.subject, answer).at)
+
+    def refusal(self, answer: Sequence[Any]) -> OtpServiceError | None:
+        verdict = self.guard.verdict(self.subject, answer)
+        if verdict.excess is None or not (verdict.refused or self.record_only):
+            return None
+        wait, _, threshold, window = astuple(verdict.excess)
+        return QuotaExceeded(self.name, threshold, window // 1000, ceil(wait / 1000))
 
 
 class SharedQuotas:
@@ -67,12 +126,16 @@ class SharedQuotas:
         scripts: runs the scripts.
         digester: makes the digests that stand for addresses and blocks in key names.
         policy: the service's quotas.
+        guard: weighs each SMS against recent confirmations; None does not.
     """
 
-    def __init__(self, scripts: Scripts, digester: Digester, policy: Policy) -> None:
+    def __init__(
+        self, scripts: Scripts, digester: Digester, policy: Policy, guard: PumpingGuard | None
+    ) -> None:
         self._scripts = scripts
         self._digester = digester
         self._policy = policy
+        self._guard = guard
 
     def take_send(self, request: SendRequest, send_id: str) -> Taken:
         """Take one SMS.
@@ -99,6 +162,20 @@ class SharedQuotas:
             return ()
         return self._take([self._quota("address_failure", address, windows)], attempt_id)
 
+    def confirm(self, phone: PhoneNumber, sent_at: int, taken: Taken) -> None:
+        """A guess was right: give back what it took, and tell the guard of the SMS it confirms.
+
+        Args:
+            phone: whose SMS.
+            sent_at: when its send was reserved, in milliseconds; 0 if that was told before.
+            taken: what the guess took.
+        """
+        confirmed: Taken = ()
+        if self._guard and sent_at:
+            subjects = self._guard.subjects(phone)
+            confirmed = tuple(self._guard.confirm(subject, sent_at) for subject in subjects)
+        self.give_back((*taken, *confirmed))
+
     def give_back(self, taken: Taken) -> None:
         """Give back what was taken; call it once at the most.
 
@@ -118,16 +195,19 @@ class SharedQuotas:
         if request.app_quota:
             yield self._quota("app", app, request.app_quota)
         if request.app_budget:
-            yield _Limit("app", self._key("b", "app", app), budget=request.app_budget)
+            yield _Counter("app", self._key("b", "app", app), budget=request.app_budget)
         if policy.daily_budget:
             key = self._key("b", "service", "")
-            yield _Limit("service", key, budget=policy.daily_budget)
+            yield _Counter("service", key, budget=policy.daily_budget)
+        if self._guard and not request.trusted:
+            for subject in self._guard.subjects(request.phone):
+                yield _Guarded(self._guard, subject)
 
-    def _quota(self, name: str, subject: str, windows: tuple[Quota, ...]) -> _Limit:
+    def _quota(self, name: str, subject: str, windows: tuple[Quota, ...]) -> _Counter:
         # Both quotas by address are one word to the operator.
         record_only = name.removesuffix("_failure") in self._policy.record_only
         key = self._key("q", name, subject)
-        return _Limit(name, key, windows=windows, record_only=record_only)
+        return _Counter(name, key, windows=windows, record_only=record_only)
 
     def _key(self, kind: str, name: str, subject: str) -> str:
         digest = self._digester.bucket(name, subject)
@@ -138,7 +218,7 @@ class SharedQuotas:
         taken = tuple(
             limit.give_back(member, answer)
             for limit, answer in zip(limits, answers, strict=True)
-            if answer[0] == "ok" or limit.record_only
+            if limit.taken(answer)
         )
         refusal = self._first_refusal(limits, answers)
         if refusal is None:
@@ -149,11 +229,13 @@ class SharedQuotas:
     def _first_refusal(
         self, limits: Sequence[_Limit], answers: Sequence[Sequence[Any]]
     ) -> OtpServiceError | None:
-        over = [pair for pair in zip(limits, answers, strict=True) if pair[1][0] == "over"]
-        for limit, _ in over:
-            if limit.record_only:
+        refusals = []
+        for limit, answer in zip(limits, answers, strict=True):
+            refusal = limit.refusal(answer)
+            if refusal and limit.record_only:
                 log.warning("quota_would_refuse", extra={"quota": limit.name})
-        refusals = [limit.refusal(answer) for limit, answer in over if not limit.record_only]
+            elif refusal:
+                refusals.append(refusal)
         return refusals[0] if refusals else None
 
 

@@ -1,6 +1,7 @@
 """The digits somebody typed."""
 
 import re
+import secrets
 from dataclasses import dataclass, field
 
 from otpservice.verification.errors import InvalidCode
@@ -14,6 +15,11 @@ class Code:
     """A guess: 4 to 9 ASCII digits, leading zeros kept. Its ``repr`` never shows them."""
 
     digits: str = field(repr=False)
+
+    @classmethod
+    def random(cls, length: int) -> "Code":
+        """A code of ``length`` digits, each as likely as any other."""
+        return cls(f"{secrets.randbelow(10**length):0{length}}")
 
     @classmethod
     def parse(cls, text: str) -> "Code":

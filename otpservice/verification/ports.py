@@ -108,7 +108,8 @@ class SendRequest:
     Attributes:
         owner: the app and the purpose.
         phone: where to.
-        hosted: the provider will keep the code, one per phone.
+        hosted: it may go by a hosted route: the provider keeps the code, one per phone.
+        code: the code to send if it goes by a local route; None if there is none.
         address: the end user's, as ``address_block`` groups them; None if the app did not tell.
         app_quota: SMS of this app in sliding windows.
         app_budget: SMS of this app in one UTC day; 0 is none.
@@ -118,6 +119,7 @@ class SendRequest:
     owner: Owner
     phone: PhoneNumber
     hosted: bool = True
+    code: Code | None = None
     address: str | None = None
     app_quota: tuple[Quota, ...] = ()
     app_budget: int = 0
@@ -136,6 +138,7 @@ class SendReservation:
         attempts_left: guesses left on the verification.
         sends_left: SMS this phone may still get now by the tightest of its quotas, or None where
             none bounds them.
+        hosted: it may go by a hosted route.
         taken: what was taken of quotas that are not the phone's; the store's own business.
     """
 
@@ -145,19 +148,41 @@ class SendReservation:
     resend_at: datetime
     attempts_left: int
     sends_left: int | None
+    hosted: bool = True
     taken: tuple[Any, ...] = ()
 
 
 class SendOutcome(StrEnum):
     """How a reserved SMS came out."""
 
-    KEPT = "kept"  # sent, or perhaps sent
+    SENT = "sent"
+    UNKNOWN = "unknown"  # perhaps sent: kept, and confirmable
     GIVEN_BACK = "back"  # surely not sent
 
 
 @dataclass(frozen=True, slots=True)
+class Sending:
+    """By which route an SMS went, and what became of it.
+
+    Attributes:
+        outcome: sent, perhaps sent, or surely not.
+        route: name of the route; empty if none sent.
+        hosted: the route's provider made the code.
+        message_id: the provider's name for the SMS, if the code was ours and it gave one.
+    """
+
+    outcome: SendOutcome
+    route: str = ""
+    hosted: bool = False
+    message_id: str = ""
+
+
+GIVEN_BACK = Sending(SendOutcome.GIVEN_BACK)
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptReservation:
-    """One guess that has been counted and may now be asked about.
+    """One guess that has been counted and may now be asked about, unless it is decided.
 
     Attributes:
         id: the verification's.
@@ -166,6 +191,7 @@ class AttemptReservation:
         purpose: the verification's.
         route: name of the route that sent last; empty if that send was never settled.
         previous_unknown: the outcome of the guess before it was lost.
+        approved_at: when it was approved, if the code is one of ours; else it is to be asked.
         taken: what was taken of quotas that are not the phone's; the store's own business.
     """
 
@@ -175,6 +201,7 @@ class AttemptReservation:
     purpose: str
     route: str
     previous_unknown: bool
+    approved_at: datetime | None = None
     taken: tuple[Any, ...] = ()
 
 
@@ -239,10 +266,8 @@ class Store(Protocol):
     def preview_send(self, request: SendRequest) -> None:
         """Raise what ``reserve_send`` would raise, and take nothing either way."""
 
-    def settle_send(
-        self, reservation: SendReservation, outcome: SendOutcome, route: str = ""
-    ) -> None:
-        """Keep or give back what was taken; ``route`` is the name of the one that sent."""
+    def settle_send(self, reservation: SendReservation, sending: Sending) -> None:
+        """Keep or give back what was taken, and note who checks the code from now on."""
 
     def reserve_attempt(
         self,
@@ -259,7 +284,7 @@ class Store(Protocol):
             QuotaExceeded: too many wrong guesses from that address; nothing was counted.
             NotFound, AlreadyConfirmed, Canceled, Expired, PhoneLocked, AttemptsExhausted: nothing
                 was counted.
-            WrongCode: counted, and known to be wrong without asking anybody.
+            WrongCode: counted, and decided without asking anybody.
         """
 
     def approve(self, reservation: AttemptReservation, code: Code) -> datetime:

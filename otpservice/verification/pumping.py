@@ -1,10 +1,14 @@
 """SMS pumping, and the rule that tells it from people who log in.
 
-Who pumps asks for codes to numbers whose operator shares the price of each SMS with him. He never
-types the codes. So the guard watches, per country and per block of 1,000 numbers, the SMS nobody
-confirmed, against a budget that follows how many were confirmed lately. The rule and its ratios are
-authgear's (docs/specs/fraud-protection.md in authgear/authgear-server, where they are the default
-for countries); a block is ours, and follows the same rule.
+Whoever pumps asks for codes to numbers whose operator shares the price of each SMS, and never types
+them. So the guard watches, per country and per block of 1,000 numbers, the SMS nobody confirmed,
+against a budget that follows how many were confirmed lately. The rule and its ratios are authgear's
+(docs/specs/fraud-protection.md in authgear/authgear-server, where they are the default for
+countries); blocks are ours, and follow the same rule.
+
+Refusing by it needs traffic: SMS on their way count as unconfirmed, and at a few confirmations an
+hour three of them are the whole budget. ``bench/pumping_simulation.py`` prints how many people that
+refuses, on a launch day above all.
 
 What exactly is counted:
 
@@ -14,9 +18,10 @@ What exactly is counted:
   those of the approval: so no hour has more confirmed than sent. Earlier SMS of the same
   verification stay unconfirmed.
 - Hours and days are those of UTC, from the epoch. "The last 24 hours" are the running hour, the 23
-  before it, and of the 24th before it the part still in sight: an hour counts whole until it is 24
-  hours old and then fades evenly within an hour, as in a sliding-window counter. "The last hour" is
-  the running hour and that part of the one before. SMS and confirmations fade alike.
+  before it, and of the 24th before it the part still in sight, as in a sliding-window counter: an
+  hour counts whole until 24 hours after it began and then fades evenly, so an SMS counts whole for
+  23 hours at least and not at all after 25. "The last hour" is the running hour and that part of
+  the one before: an SMS is gone after two. SMS and confirmations fade alike.
 - An SMS is over budget if with it the unconfirmed ones exceed a threshold: with a threshold of 3
   the fourth is.
 - A refused SMS is not counted. One that is only recorded is.

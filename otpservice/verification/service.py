@@ -3,7 +3,7 @@
 import logging
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NoReturn
 
@@ -25,12 +25,14 @@ from otpservice.verification.errors import (
 from otpservice.verification.phone import PhoneNumber
 from otpservice.verification.policy import Policy
 from otpservice.verification.ports import (
+    GIVEN_BACK,
     AttemptOutcome,
     AttemptReservation,
     HostedRoute,
     OutgoingCode,
     Owner,
     Route,
+    Sending,
     SendOutcome,
     SendRequest,
     SendReservation,
@@ -105,6 +107,7 @@ class VerificationService:
         """
         if not self._sending:
             raise SendingDisabled
+        request = self._with_code(request, routes)
         # Store first, then send: a code that arrives must always be confirmable.
         reservation = self._store.reserve_send(request, secrets.token_hex(8))
         message = OutgoingCode(
@@ -115,22 +118,23 @@ class VerificationService:
             template=template,
             length=self._policy.code_length,
             ttl=self._policy.code_ttl,
+            code=request.code,
         )
         try:
-            route, delivered = self._send_by_first(routes, message)
+            sending = self._send_by_first(routes, message, hosted=reservation.hosted)
         except (NotDone, NumberRefused) as refusal:
-            self._settle_send(reservation, SendOutcome.GIVEN_BACK, "")
+            self._settle_send(reservation, GIVEN_BACK)
             if isinstance(refusal, NumberRefused):
                 raise InvalidPhone("The provider does not take this number.") from refusal
             raise
-        self._settle_send(reservation, SendOutcome.KEPT, route)
-        return Started(reservation, delivered, route)
+        self._settle_send(reservation, sending)
+        return Started(reservation, sending.outcome is SendOutcome.SENT, sending.route)
 
-    def preview(self, request: SendRequest) -> None:
+    def preview(self, request: SendRequest, *, routes: Sequence[str]) -> None:
         """Raise what ``start`` would raise before it asks a route, and change nothing."""
         if not self._sending:
             raise SendingDisabled
-        self._store.preview_send(request)
+        self._store.preview_send(self._with_code(request, routes))
 
     def check(
         self, owner: Owner, subject: str | PhoneNumber, code: Code, address: str | None = None
@@ -152,6 +156,8 @@ class VerificationService:
             StoreUnavailable: nothing was approved.
         """
         attempt = self._store.reserve_attempt(owner, subject, secrets.token_hex(8), code, address)
+        if attempt.approved_at:
+            return Approved(attempt.id, attempt.purpose, attempt.phone, attempt.approved_at)
         try:
             self._ask(attempt, code)
         except CodeRefused as refusal:
@@ -189,40 +195,49 @@ class VerificationService:
         if before.status is Status.EXPIRED:
             raise Expired(id)
 
-    def _send_by_first(self, routes: Sequence[str], message: OutgoingCode) -> tuple[str, bool]:
-        """Try the routes in turn, on to the next only if surely nothing left.
+    def _with_code(self, request: SendRequest, routes: Sequence[str]) -> SendRequest:
+        """The request, with a code of ours if one of its routes is local."""
+        hosted = [isinstance(self._routes[name], HostedRoute) for name in routes]
+        code = None if all(hosted) else Code.random(self._policy.code_length)
+        return replace(request, hosted=any(hosted), code=code)
 
-        Returns:
-            The name of the route that sent, and whether it said so.
-        """
+    def _send_by_first(
+        self, routes: Sequence[str], message: OutgoingCode, *, hosted: bool
+    ) -> Sending:
+        """Try the routes in turn, on to the next only if surely nothing left."""
         refused: NotDone = ProviderUnavailable()
         for name in routes:
+            route = self._routes[name]
+            keeps_code = isinstance(route, HostedRoute)
+            if keeps_code and not hosted:
+                continue
             try:
-                self._routes[name].send(message)
+                message_id = route.send(message)
             except NotDone as refusal:
                 refused = refusal
             except OutcomeUnknown:
-                return name, False
+                return Sending(SendOutcome.UNKNOWN, name, keeps_code)
             else:
-                return name, True
+                return Sending(SendOutcome.SENT, name, keeps_code, message_id)
         raise refused
 
-    def _settle_send(self, reservation: SendReservation, outcome: SendOutcome, route: str) -> None:
+    def _settle_send(self, reservation: SendReservation, sending: Sending) -> None:
         """Settle what the provider has answered; without the store, the reservation stands.
 
         Then the code is confirmable all the same, and what should have been given back is lost,
         which is the safe side.
         """
         try:
-            self._store.settle_send(reservation, outcome, route)
+            self._store.settle_send(reservation, sending)
         except StoreUnavailable:
-            log.exception("send_not_settled", extra={"id": reservation.id, "outcome": outcome})
+            log.exception("send_not_settled", extra={"id": reservation.id})
 
     def _ask(self, attempt: AttemptReservation, code: Code) -> None:
-        """Ask the route that sent last; a send that was never settled can only be the first's."""
-        route = self._routes[attempt.route or next(iter(self._routes))]
-        if not isinstance(route, HostedRoute):
-            raise CodeRefused  # the store has compared it, and it was not right
+        """Ask the route that sent last, or the first hosted one, if it may be sending just now."""
+        hosted = {
+            name: route for name, route in self._routes.items() if isinstance(route, HostedRoute)
+        }
+        route = hosted.get(attempt.route) or next(iter(hosted.values()))
         route.check(attempt.phone, code)
 
     def _lose(self, attempt: AttemptReservation) -> NoReturn:

@@ -65,8 +65,9 @@ def _add_login_code(
     def login_code() -> ResponseReturnValue:
         fields = read_fields(query={"dry_run"})
         body = load(schema, fields)
+        routes = g.app.routes or settings.routes
         if asks_for_dry_run(request.args):
-            return dry_run(lambda: service.preview(intake.send_request(body)))
+            return dry_run(lambda: service.preview(intake.send_request(body), routes=routes))
         asked = intake.send_request(body)
 
         def send() -> Answer:
@@ -74,7 +75,7 @@ def _add_login_code(
                 asked,
                 sender_id=settings.sender_id_for(g.app),
                 template=settings.template_for(g.app, body["locale"]),
-                routes=g.app.routes or settings.routes,
+                routes=routes,
             )
             g.route = started.route
             status = _SENT if started.delivered else _PERHAPS_SENT

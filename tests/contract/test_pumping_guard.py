@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from otpservice.adapters.pumping_guard import SCRIPTS, PumpingGuard, Subject
+from otpservice.adapters.pumping_guard import PumpingGuard, Subject
+from otpservice.adapters.scripts import Scripts
 from otpservice.verification.digest import Digester
 from otpservice.verification.phone import PhoneNumber
 from otpservice.verification.pumping import DAY_MS, HOUR_MS, Budget, Tally
@@ -25,28 +26,30 @@ class Door:
 
     def __init__(self, redis, guard):
         self.guard = guard
-        self.clock_offset = 0
-        self.scripts = {
-            name: redis.register_script(COMMON + (LUA / f"{name}.lua").read_text())
-            for name in SCRIPTS
-        }
+        self.scripts = Scripts(redis)
+
+    @property
+    def clock_offset(self):
+        return self.scripts.clock_offset
+
+    @clock_offset.setter
+    def clock_offset(self, milliseconds):
+        self.scripts.clock_offset = milliseconds
 
     def run(self, call):
-        return self.scripts[call.script](keys=call.keys, args=call.args)
+        return self.scripts.run(call)
 
     def send(self, subject):
-        call = self.guard.send(subject, clock_offset=self.clock_offset)
-        return self.guard.verdict(subject, self.run(call))
+        return self.guard.verdict(subject, self.run(self.guard.send(subject)))
 
     def preview(self, subject):
-        call = self.guard.preview(subject, clock_offset=self.clock_offset)
-        return self.guard.verdict(subject, self.run(call))
+        return self.guard.verdict(subject, self.run(self.guard.preview(subject)))
 
     def confirm(self, subject, at):
-        return self.run(self.guard.confirm(subject, at, clock_offset=self.clock_offset))
+        return self.run(self.guard.confirm(subject, at))
 
     def give_back(self, subject, at):
-        return self.run(self.guard.give_back(subject, at, clock_offset=self.clock_offset))
+        return self.run(self.guard.give_back(subject, at))
 
 
 @pytest.fixture
@@ -160,6 +163,7 @@ def test_a_store_that_lost_everything_only_records_again(door, redis, country, b
 
 def test_a_preview_says_the_same_and_writes_nothing(door, redis, country):
     assert door.preview(country).excess is None
+    assert door.run(door.guard.preview(country))[-1] == 0
     assert not redis.exists(country.key)
     begin_history(door, country)
     for _ in range(3):
@@ -177,35 +181,59 @@ def test_what_was_confirmed_or_given_back_makes_room(door, country, settle):
     begin_history(door, country)
     sent = [door.send(country) for _ in range(3)]
     assert door.preview(country).refused
-    assert getattr(door, settle)(country, sent[0].at)[0] == b"ok"
+    assert getattr(door, settle)(country, sent[0].at)[0] == "ok"
     assert not door.send(country).refused
     assert door.preview(country).refused
 
 
 def test_nothing_goes_below_zero_or_beyond_what_was_sent(door, redis, country):
     sent = door.send(country)
-    assert [door.confirm(country, sent.at)[0] for _ in range(3)] == [b"ok", b"gone", b"gone"]
-    assert door.give_back(country, sent.at)[0] == b"gone"
+    assert [door.confirm(country, sent.at)[0] for _ in range(3)] == ["ok", "gone", "gone"]
+    assert door.give_back(country, sent.at)[0] == "gone"
     assert {int(n) for field, n in redis.hgetall(country.key).items() if field != b"since"} == {1}
 
 
 @pytest.mark.parametrize("settle", ["confirm", "give_back"])
-def test_an_hour_out_of_sight_is_left_alone(door, redis, country, settle):
+@pytest.mark.parametrize("beside", [0, 1])
+def test_an_hour_out_of_sight_is_left_alone(door, redis, country, settle, beside):
     sent = door.send(country)
+    door.clock_offset = HOUR_MS
+    for _ in range(1 - beside):
+        door.send(country)
     door.clock_offset = 25 * HOUR_MS
-    door.send(country)
     before = redis.hgetall(country.key)
-    assert getattr(door, settle)(country, sent.at)[0] == b"gone"
+    assert getattr(door, settle)(country, sent.at + beside * HOUR_MS)[0] == "gone"
     assert redis.hgetall(country.key) == before
+
+
+def test_an_sms_is_confirmed_in_its_own_hour(door, redis, country):
+    hours = []
+    for _ in range(3):
+        hours.append(door.send(country).at)
+        door.clock_offset += HOUR_MS
+    door.confirm(country, hours[1])
+    assert redis.hget(country.key, f"c{hours[1] // HOUR_MS}") == b"1"
+    assert counted(redis, country, b"c") == 1
+
+
+def test_the_highest_day_counts_for_fourteen_days_after_it(make_door, country):
+    door = make_door(Budget(day_floor=1, hour_floor=1, hour_percent=99, busy_hours=1))
+    door.clock_offset = DAY_MS // 2 - door.preview(country).at % DAY_MS
+    for _ in range(20):
+        door.confirm(country, door.send(country).at)
+    door.clock_offset += 14 * DAY_MS
+    assert [bool(door.send(country).excess) for _ in range(7)] == [False] * 6 + [True]
+    door.clock_offset += DAY_MS
+    assert door.preview(country).excess.threshold == 1
 
 
 @pytest.mark.parametrize("settle", ["confirm", "give_back"])
 def test_settling_what_is_not_there_makes_no_key(door, redis, country, settle):
-    assert getattr(door, settle)(country, door.preview(country).at)[0] == b"gone"
+    assert getattr(door, settle)(country, door.preview(country).at)[0] == "gone"
     assert not redis.exists(country.key)
 
 
-@pytest.mark.parametrize(("off", "found"), [(-1, b"ok"), (1, b"ok"), (-2, b"gone"), (2, b"gone")])
+@pytest.mark.parametrize(("off", "found"), [(-1, "ok"), (1, "ok"), (-2, "gone"), (2, "gone")])
 def test_an_sms_sent_at_the_stroke_of_an_hour_is_found_in_the_hour_beside(
     door, country, off, found
 ):
@@ -244,7 +272,7 @@ def test_settled_at_once_each_sms_counts_once(make_door, redis, country):
     settle = [door.confirm, door.give_back] * 30
     with ThreadPoolExecutor(30) as pool:
         answers = list(pool.map(lambda n: settle[n](country, sent[n]), range(60)))
-    assert {answer[0] for answer in answers} == {b"ok"}
+    assert {answer[0] for answer in answers} == {"ok"}
     assert [counted(redis, country, kind) for kind in (b"s", b"c", b"d")] == [30, 30, 30]
 
 
@@ -293,8 +321,8 @@ def test_the_scripts_agree_with_the_rule_in_python(make_door, enforce, budget, s
     def settle(name):
         at = waiting.pop()
         word, now = getattr(door, "confirm" if name == "confirm" else "give_back")(subject, at)
-        assert word == (b"ok" if now // HOUR_MS - at // HOUR_MS <= 24 else b"gone")
-        if word == b"ok":
+        assert word == ("ok" if now // HOUR_MS - at // HOUR_MS <= 24 else "gone")
+        if word == "ok":
             (tally.confirm if name == "confirm" else tally.give_back)(at)
 
     for name, amount in steps:

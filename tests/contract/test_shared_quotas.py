@@ -17,7 +17,14 @@ from otpservice.verification.errors import (
 )
 from otpservice.verification.phone import PhoneNumber
 from otpservice.verification.policy import Policy, Quota
-from otpservice.verification.ports import AttemptOutcome, Owner, SendOutcome, SendRequest
+from otpservice.verification.ports import (
+    GIVEN_BACK,
+    AttemptOutcome,
+    Owner,
+    Sending,
+    SendOutcome,
+    SendRequest,
+)
 from tests.conftest import SECRET
 
 OWNER = Owner("portal", "login")
@@ -35,10 +42,10 @@ def phone(n):
     return PhoneNumber(f"+22507{n:05}000")
 
 
-def ask(store, n, send_id=None, outcome=SendOutcome.KEPT, **more):
+def ask(store, n, send_id=None, outcome=SendOutcome.SENT, **more):
     request = SendRequest(more.pop("owner", OWNER), more.pop("to", phone(n)), **more)
     reservation = store.reserve_send(request, send_id or f"send-{n}")
-    store.settle_send(reservation, outcome, "vavasms-otp")
+    store.settle_send(reservation, Sending(outcome, "vavasms-otp", hosted=True))
     return reservation
 
 
@@ -117,7 +124,7 @@ def test_an_sms_that_surely_did_not_leave_is_given_back_everywhere_once(make_sto
     more = {"address": "192.0.2.1", "app_quota": (Quota(1, 3600),), "app_budget": 1}
     for n in range(3):
         lost = ask(store, 0, send_id=f"lost-{n}", outcome=SendOutcome.GIVEN_BACK, **more)
-    store.settle_send(lost, SendOutcome.GIVEN_BACK)
+    store.settle_send(lost, GIVEN_BACK)
     ask(store, 0, **more)
     with pytest.raises(QuotaExceeded):
         ask(store, 1, send_id="one more", **more)

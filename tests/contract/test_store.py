@@ -24,7 +24,15 @@ from otpservice.verification.errors import (
 )
 from otpservice.verification.phone import PhoneNumber
 from otpservice.verification.policy import Policy, Quota
-from otpservice.verification.ports import AttemptOutcome, Owner, SendOutcome, SendRequest, Status
+from otpservice.verification.ports import (
+    GIVEN_BACK,
+    AttemptOutcome,
+    Owner,
+    Sending,
+    SendOutcome,
+    SendRequest,
+    Status,
+)
 from tests.conftest import SECRET
 
 OWNER = Owner("portal", "login")
@@ -44,9 +52,9 @@ def store(make_store):
     return make_store()
 
 
-def send(store, phone, owner=OWNER, send_id="send-1", outcome=SendOutcome.KEPT, **more):
+def send(store, phone, owner=OWNER, send_id="send-1", outcome=SendOutcome.SENT, **more):
     reservation = store.reserve_send(SendRequest(owner, phone, **more), send_id)
-    store.settle_send(reservation, outcome, "vavasms-otp")
+    store.settle_send(reservation, Sending(outcome, "vavasms-otp", hosted=True))
     return reservation
 
 
@@ -147,8 +155,8 @@ def test_of_two_sends_at_once_the_one_that_left_counts(make_store, phone):
     first = store.reserve_send(SendRequest(OWNER, phone), "a")
     store.clock_offset = 10 * SECOND
     second = store.reserve_send(SendRequest(OWNER, phone), "b")
-    store.settle_send(second, SendOutcome.KEPT, "vavasms-otp")
-    store.settle_send(first, SendOutcome.GIVEN_BACK)
+    store.settle_send(second, Sending(SendOutcome.SENT, "vavasms-otp", hosted=True))
+    store.settle_send(first, GIVEN_BACK)
     held = store.read("portal", first.id)
     assert held.status is Status.PENDING
     assert held.expires_at == second.expires_at
@@ -159,7 +167,7 @@ def test_giving_back_twice_gives_back_once(store, phone):
     store.clock_offset = 61 * SECOND
     reservation = store.reserve_send(SendRequest(OWNER, phone), "send-2")
     for _ in range(3):
-        store.settle_send(reservation, SendOutcome.GIVEN_BACK)
+        store.settle_send(reservation, GIVEN_BACK)
     assert send(store, phone, send_id="send-3").sends_left == 3
 
 

@@ -9,12 +9,17 @@
 --   cleared                  when failures were last set to nothing
 -- Sends      ZSET  otp:{tag}:s:<digest>   SMS to the phone: send id by time
 -- Record     HASH  otp:{tag}:v:<id>       one verification
---   app, purpose, phone, pd, route, state (pending, approved, canceled, failed)
+--   app, purpose, phone, pd, state (pending, approved, canceled, failed)
+--   route, hosted ('1', '0')  the route that sent last, and whether its provider made the code
+--   message                  the provider's name for the last SMS of a local route
 --   attempts, approved_at, approved_by, unknown (the check before ended so)
---   sent                     when its last settled send was reserved
---   prior                    the same of the owner's verification before it: the cooldown goes on
+--   sent, hosted_at          when its last settled send was reserved, and its last by a hosted route
+--   prior, prior_hosted      the same of the owner's verification before it: cooldown and hold go on
 --   ended                    when the first send was given back
---   s:<send id>              a send on its way, reserved then; a:<attempt id>: a guess on its way
+--   s:<send id>              a send on its way: <reserved at>:<1 if it may go by a hosted route>
+--   d:<send id>              digest of the code of ours that was sent with it
+--   a:<attempt id>           a guess on its way, reserved then; 0: a wrong one that nobody was asked
+-- Opt-out    STRING otp:{tag}:o:<digest>  the holder wants no SMS
 -- Beside the phones: quotas (ZSET, like Sends) and daily budgets (HASH, SMS by UTC day), each
 -- under a tag of its own: on a cluster no script can touch two of these.
 -- All times are milliseconds of the server's clock.
@@ -24,6 +29,7 @@ local DAY = 24 * HOUR
 local RECORD_KEPT = HOUR         -- a finished verification answers for an hour
 local PHONE_KEPT = 2 * HOUR      -- longer than any record, cooldown or code of a phone lives
 local FAILURES_KEPT = 180 * DAY  -- failures in a row, up to LOCKOUT_TOTAL
+local OPT_OUT_KEPT = 400 * DAY   -- after its last use
 local RUN_FORGOTTEN = 30 * DAY   -- after that long without a failure the first lock is short again
 
 local function whole(n)
@@ -62,12 +68,16 @@ local function is_latest(phone, record, key)
   return sibling(key, 'v', phone['latest:' .. owner(record)] or '') == key
 end
 
--- When the verification's newest send was reserved that was not given back; 0 if there is none.
-local function newest_send(record)
-  local newest = number(record, 'sent')
+-- When the newest send was reserved that was not given back: of all routes (of = 'sent') or of the
+-- hosted ones (of = 'hosted_at'), for one on its way may go by either. 0 if there is none.
+local function newest_send(record, of)
+  local newest = number(record, of)
   for field, value in pairs(record) do
     if string.sub(field, 1, 2) == 's:' then
-      newest = math.max(newest, tonumber(value))
+      local at, hosted = string.match(value, '^(%d+):(%d)$')
+      if of == 'sent' or hosted == '1' then
+        newest = math.max(newest, tonumber(at))
+      end
     end
   end
   return newest
@@ -78,14 +88,36 @@ local function cooldown_base(record)
   if record.state == 'approved' then
     return 0
   end
-  return math.max(newest_send(record), number(record, 'prior'))
+  return math.max(newest_send(record, 'sent'), number(record, 'prior'))
+end
+
+local function hold_base(record)
+  if record.state == 'approved' and record.hosted == '1' then
+    return 0
+  end
+  return math.max(newest_send(record, 'hosted_at'), number(record, 'prior_hosted'))
+end
+
+-- The provider keys codes by phone alone, so one owner at a time may have a hosted code there.
+-- Count its hold anew, if it is still this verification's to change: a success may have freed it,
+-- and somebody else, or a newer verification of the owner, have it since.
+local function renew_hold(key, phone_key, phone, record, now, hold)
+  if not (is_latest(phone, record, key) and phone.hold == owner(record)) then
+    return
+  end
+  local until_then = hold_base(record) + hold
+  if until_then > now and hold_base(record) > 0 then
+    redis.call('HSET', phone_key, 'hold_until', whole(until_then))
+  else
+    redis.call('HDEL', phone_key, 'hold', 'hold_until')
+  end
 end
 
 -- What a caller sees, in the order in which one state hides another.
 local function status(record, now, ttl, max_attempts)
   if record.state ~= 'pending' then
     return record.state
-  elseif now >= newest_send(record) + ttl then
+  elseif now >= newest_send(record, 'sent') + ttl then
     return 'expired'
   elseif number(record, 'attempts') >= max_attempts then
     return 'attempts_exhausted'
@@ -97,7 +129,7 @@ end
 local function keep_record(key, record, now, ttl, max_attempts)
   local left = 0
   if status(record, now, ttl, max_attempts) == 'pending' then
-    left = newest_send(record) + ttl - now
+    left = newest_send(record, 'sent') + ttl - now
   end
   redis.call('PEXPIRE', key, whole(left + RECORD_KEPT))
 end
@@ -148,6 +180,16 @@ local function take_out_failure(key, phone, counted_at, lockout)
   if by_hand or timed then
     redis.call('HDEL', key, 'lock')
   end
+end
+
+-- Approve a pending verification: failures are forgotten, and it is over.
+local function approve(key, record, phone_key, now, attempt_id, ttl, max_attempts)
+  record.state, record.approved_at = 'approved', whole(now)
+  redis.call('HSET', key, 'state', 'approved', 'approved_at', whole(now), 'approved_by', attempt_id)
+  redis.call('HDEL', phone_key, 'run', 'total', 'failed_at', 'lock')
+  redis.call('HSET', phone_key, 'cleared', whole(now))
+  keep_record(key, record, now, ttl, max_attempts)
+  keep_phone(phone_key)
 end
 
 -- Quotas are pairs of amount and window among a script's arguments, from the index `first` on;

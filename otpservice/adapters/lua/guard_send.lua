@@ -102,7 +102,7 @@ local enforceable = history > 0 and now - history >= budget.history
 if spend and not (over and enforceable and enforce) then
   forget()
   redis.call('HINCRBY', KEYS[1], 's' .. whole(hour), '1')
-  redis.call('HSETNX', KEYS[1], 'since', whole(since))
+  redis.call('HSET', KEYS[1], 'since', whole(since))
   redis.call('PEXPIRE', KEYS[1], whole((budget.peak_days + 1) * DAY))
 end
 if over then

@@ -1,4 +1,4 @@
--- Count a guess before anything is asked.
+-- Count a guess before anything is asked; decide it, if the code is one of ours.
 -- KEYS  record (by id) or phone (by number)
 -- ARGV  offset, attempt id, app, purpose or '' (by id), ttl, max attempts,
 --       lockout failures, lockout milliseconds, lockout total, digests of the code
@@ -9,21 +9,36 @@ local lockout = { failures = tonumber(ARGV[7]), length = tonumber(ARGV[8]), tota
 
 local key = KEYS[1]
 if purpose ~= '' then
-  local id = redis.call('HGET', KEYS[1], 'latest:' .. app .. '|' .. purpose)
-  if not id then
+  local latest = redis.call('HGET', KEYS[1], 'latest:' .. app .. '|' .. purpose)
+  if not latest then
     return { 'not_found' }
   end
-  key = sibling(KEYS[1], 'v', id)
+  key = sibling(KEYS[1], 'v', latest)
 end
 local record = read(key)
 if record.app ~= app or record.state == 'failed' then
   return { 'not_found' }
 end
 local id = string.match(key, ':v:(.+)$')
-local attempts = number(record, 'attempts')
-local answer = { 'ok', id, record.phone, record.purpose, record.route or '', number(record, 'unknown') }
-if record['a:' .. attempt_id] then
-  return answer -- the answer to this call was lost
+
+local function approved()
+  return { 'approved', id, record.phone, record.purpose, number(record, 'approved_at'),
+    newest_send(record, 'sent') }
+end
+
+local function wrong()
+  return { 'wrong_code', id, math.max(0, max_attempts - number(record, 'attempts')) }
+end
+
+local function ask()
+  return { 'ok', id, record.phone, record.purpose, record.route or '', number(record, 'unknown') }
+end
+
+local before = record['a:' .. attempt_id]
+if record.approved_by == attempt_id then -- the answer to this call was lost, as in the next two
+  return approved()
+elseif before then
+  return before == '0' and wrong() or ask()
 end
 
 local phone_key = sibling(key, 'p', record.pd)
@@ -40,16 +55,41 @@ if now_is == 'attempts_exhausted' then
   return { now_is, id }
 end
 
-record.attempts = whole(attempts + 1)
+local given = {}
+for i = 10, #ARGV do
+  given[ARGV[i]] = true
+end
+for field, digest in pairs(record) do
+  if string.sub(field, 1, 2) == 'd:' and given[digest] then
+    approve(key, record, phone_key, now, attempt_id, ttl, max_attempts)
+    return approved()
+  end
+end
+
+-- A hosted code that was approved once may still be good at the provider: a yes would be wrong.
+local function used()
+  for digest in pairs(given) do
+    if number(phone, 'used:' .. digest) > now then
+      return true
+    end
+  end
+  return false
+end
+
+-- Only the provider knows the code if a hosted route sent it, or may be sending it just now.
+local function decided()
+  local hosted = record.hosted == '1' or newest_send(record, 'hosted_at') > number(record, 'sent')
+  return not hosted or used()
+end
+
+record.attempts = whole(number(record, 'attempts') + 1)
 redis.call('HSET', key, 'attempts', record.attempts)
 count_failure(phone_key, phone, now, lockout)
 keep_phone(phone_key)
 keep_record(key, record, now, ttl, max_attempts)
--- A code that was approved once may still be good at the provider: a yes to it would be wrong.
-for i = 10, #ARGV do
-  if number(phone, 'used:' .. ARGV[i]) > now then
-    return { 'wrong_code', id, max_attempts - attempts - 1 }
-  end
+if decided() then
+  redis.call('HSET', key, 'a:' .. attempt_id, '0')
+  return wrong()
 end
 redis.call('HSET', key, 'a:' .. attempt_id, whole(now))
-return answer
+return ask()

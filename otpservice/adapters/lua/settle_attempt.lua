@@ -12,20 +12,24 @@ if not record.app then
   return { 'not_found' }
 end
 
-local function forget_used(phone_key, phone, time)
+local function attempts_left()
+  return math.max(0, max_attempts - number(record, 'attempts'))
+end
+
+local function forget_used(phone_key, phone)
   for field, good_until in pairs(phone) do
-    if string.sub(field, 1, 5) == 'used:' and tonumber(good_until) <= time then
+    if string.sub(field, 1, 5) == 'used:' and tonumber(good_until) <= now then
       redis.call('HDEL', phone_key, field)
     end
   end
 end
 
-local counted_at = tonumber(record['a:' .. attempt_id])
-if not counted_at then -- settled before, and the answer was lost
+local counted_at = tonumber(record['a:' .. attempt_id] or '0')
+if counted_at == 0 then -- settled before, and the answer was lost
   if record.approved_by == attempt_id then
     return { 'yes', number(record, 'approved_at'), 0 }
   end
-  return { outcome == 'yes' and record.state or outcome, math.max(0, max_attempts - number(record, 'attempts')) }
+  return { outcome == 'yes' and record.state or outcome, attempts_left() }
 end
 redis.call('HDEL', KEYS[1], 'a:' .. attempt_id)
 
@@ -48,20 +52,14 @@ elseif outcome == 'yes' then
   if record.state ~= 'pending' then
     return { record.state }
   end
-  if hold > 0 then
-    forget_used(phone_key, phone, now)
-    redis.call('HSET', phone_key, 'used:' .. ARGV[9], whole(newest_send(record) + hold))
-    if is_latest(phone, record, KEYS[1]) and phone.hold == owner(record) then
-      redis.call('HDEL', phone_key, 'hold', 'hold_until')
-    end
+  forget_used(phone_key, phone)
+  local good_until = newest_send(record, 'hosted_at') + hold
+  redis.call('HSET', phone_key, 'used:' .. ARGV[9], whole(good_until))
+  if is_latest(phone, record, KEYS[1]) and phone.hold == owner(record) then
+    redis.call('HDEL', phone_key, 'hold', 'hold_until')
   end
-  record.state, record.approved_at = 'approved', whole(now)
-  redis.call('HSET', KEYS[1], 'state', 'approved', 'approved_at', whole(now), 'approved_by', attempt_id)
-  redis.call('HDEL', phone_key, 'run', 'total', 'failed_at', 'lock')
-  redis.call('HSET', phone_key, 'cleared', whole(now))
-  keep_record(KEYS[1], record, now, ttl, max_attempts)
-  keep_phone(phone_key)
-  return { 'yes', now, newest_send(record) }
+  approve(KEYS[1], record, phone_key, now, attempt_id, ttl, max_attempts)
+  return { 'yes', now, newest_send(record, 'sent') }
 end
 keep_phone(phone_key)
-return { outcome, math.max(0, max_attempts - number(record, 'attempts')) }
+return { outcome, attempts_left() }

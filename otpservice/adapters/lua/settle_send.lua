@@ -1,41 +1,74 @@
 -- Say how a reserved SMS came out. A send is settled once; a second time changes nothing.
 -- KEYS  record
--- ARGV  offset, send id, 'kept' (sent or unknown) or 'back', route, ttl, max attempts, hold
+-- ARGV  offset, send id, 'sent', 'unknown' or 'back', route, '1' if it is hosted else '0',
+--       the provider's name for the SMS, ttl, max attempts, hold
 local now = clock(ARGV[1])
-local send_id, ttl, max_attempts, hold = ARGV[2], tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local send_id, outcome, route, hosted = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local ttl, max_attempts, hold = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local record = read(KEYS[1])
-local reserved_at = tonumber(record['s:' .. send_id])
-if not reserved_at then
+local reserved = record['s:' .. send_id]
+if not reserved then
   return { 'again' }
 end
+local reserved_at = tonumber(string.match(reserved, '^%d+'))
 redis.call('HDEL', KEYS[1], 's:' .. send_id)
 record['s:' .. send_id] = nil
 
-if ARGV[3] == 'kept' then
-  if reserved_at >= number(record, 'sent') then
-    record.sent = whole(reserved_at)
-    redis.call('HSET', KEYS[1], 'sent', record.sent, 'route', ARGV[4])
-  end
-  return { 'ok' }
+local function forget_code(of)
+  redis.call('HDEL', KEYS[1], 'd:' .. of)
 end
 
-local phone_key = sibling(KEYS[1], 'p', record.pd)
-redis.call('ZREM', sibling(KEYS[1], 's', record.pd), send_id)
-if record.state == 'pending' and newest_send(record) == 0 then
-  record.state = 'failed'
-  redis.call('HSET', KEYS[1], 'state', 'failed', 'ended', whole(now))
-end
-local phone = read(phone_key)
--- A success may have freed the hold meanwhile, and somebody else, or a newer verification, have it.
-if is_latest(phone, record, KEYS[1]) and phone.hold == owner(record) then
-  local base = cooldown_base(record)
-  if base + hold > now then
-    redis.call('HSET', phone_key, 'hold_until', whole(base + hold))
-  else
-    redis.call('HDEL', phone_key, 'hold', 'hold_until')
+-- An SMS that surely left retires the codes before it; those of sends on their way are not yet.
+local function forget_older_codes()
+  for field in pairs(record) do
+    local of = string.match(field, '^d:(.+)$')
+    if of and of ~= send_id and not record['s:' .. of] then
+      forget_code(of)
+    end
   end
 end
-if record.state == 'pending' or record.state == 'failed' then
-  keep_record(KEYS[1], record, now, ttl, max_attempts)
+
+local function own()
+  redis.call('HSET', KEYS[1], 'route', route, 'hosted', hosted)
+  record.hosted = hosted
+end
+
+if outcome ~= 'back' then
+  local newest = reserved_at >= number(record, 'sent')
+  if newest then
+    record.sent = whole(reserved_at)
+    redis.call('HSET', KEYS[1], 'sent', record.sent)
+    if ARGV[6] ~= '' then
+      redis.call('HSET', KEYS[1], 'message', ARGV[6])
+    end
+  end
+  if hosted == '1' then
+    record.hosted_at = whole(math.max(reserved_at, number(record, 'hosted_at')))
+    redis.call('HSET', KEYS[1], 'hosted_at', record.hosted_at)
+  end
+  if hosted == '1' or not newest then
+    forget_code(send_id) -- it was never sent, or a newer one was
+  end
+  if newest and outcome == 'sent' then
+    forget_older_codes()
+  end
+  -- A local code that may not have come leaves the one before it good, a hosted one's as well.
+  if newest and (outcome == 'sent' or hosted == '1' or not record.route) then
+    own()
+  end
+else
+  forget_code(send_id)
+  redis.call('ZREM', sibling(KEYS[1], 's', record.pd), send_id)
+  if record.state == 'pending' and newest_send(record, 'sent') == 0 then
+    record.state = 'failed'
+    redis.call('HSET', KEYS[1], 'state', 'failed', 'ended', whole(now))
+  end
+  if record.state == 'pending' or record.state == 'failed' then
+    keep_record(KEYS[1], record, now, ttl, max_attempts)
+  end
+end
+if outcome == 'back' or hosted ~= '1' then
+  local phone_key = sibling(KEYS[1], 'p', record.pd)
+  renew_hold(KEYS[1], phone_key, read(phone_key), record, now, hold)
 end
 return { 'ok' }

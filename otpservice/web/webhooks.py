@@ -1,0 +1,110 @@
+"""What the provider calls: the address for incoming SMS."""
+
+import hmac
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from flask import Blueprint, abort, g, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import UnsupportedMediaType
+
+from otpservice.verification.inbound import Received, UnreadableSms
+from otpservice.web.requests import InvalidRequest
+
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+_NOT_FOUND = 404
+
+
+def inbound_blueprint(
+    receive: Callable[[Mapping[str, str]], Received], token: str | None
+) -> Blueprint:
+    """``POST /webhooks/vavasms/TOKEN``.
+
+    Args:
+        receive: takes in the fields of one SMS; raises UnreadableSms if they are none.
+        token: what stands at the end of the address; None turns the endpoint off.
+    """
+    blueprint = Blueprint("webhooks", __name__)
+
+    @blueprint.post("/webhooks/vavasms/<token>")
+    def incoming(token: str, expected: str | None = token) -> ResponseReturnValue:
+        if not _is_token(token, expected):
+            abort(_NOT_FOUND)
+        try:
+            received = receive(_provider_fields())
+        except UnreadableSms:
+            raise InvalidRequest(
+                "An incoming SMS has a message_id, and a sender as form or from."
+            ) from None
+        g.phone = received.phone.masked if received.phone else None
+        g.outcome = _outcome(received)
+        return "", 204
+
+    return blueprint
+
+
+def _is_token(offered: str, expected: str | None) -> bool:
+    # In constant time: how long it takes must not tell how many characters are right.
+    return expected is not None and hmac.compare_digest(offered.encode(), expected.encode())
+
+
+def _outcome(received: Received) -> str:
+    if not received.new:
+        return "duplicate"
+    return received.wish.value if received.wish else "ok"
+
+
+def _provider_fields() -> dict[str, str]:
+    """The fields of a body whose form is the provider's to choose, not ours to forbid.
+
+    Numbers are taken as their digits, whatever else is no text is left out; of a field given twice
+    the first counts.
+
+    Raises:
+        UnsupportedMediaType: neither JSON nor a form.
+        InvalidRequest: JSON that cannot be read, or is no object.
+    """
+    if request.mimetype == "application/json":
+        return _texts(_json(request.get_data()))
+    if request.mimetype not in _FORMS:
+        raise UnsupportedMediaType
+    if request.mimetype == "multipart/form-data":
+        return request.form.to_dict()
+    return _form(request.get_data())
+
+
+def _json(data: bytes) -> dict[str, Any]:
+    try:
+        fields = json.loads(_decoded(data))
+    except (ValueError, RecursionError):
+        raise InvalidRequest("The body is not valid JSON.") from None
+    if not isinstance(fields, dict):
+        raise InvalidRequest("The body must be a JSON object.")
+    return fields
+
+
+def _texts(fields: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        name: str(value)
+        for name, value in fields.items()
+        if isinstance(value, str | int) and not isinstance(value, bool)
+    }
+
+
+def _form(data: bytes) -> dict[str, str]:
+    raw = data.decode("latin-1")
+    pairs = parse_qsl(raw, keep_blank_values=True, encoding="latin-1")
+    fields: dict[str, str] = {}
+    for name, value in pairs:
+        fields.setdefault(name, _decoded(value.encode("latin-1")))
+    return fields
+
+
+def _decoded(data: bytes) -> str:
+    """UTF-8, or what else gateways write: an ARRÊT must not be lost over its accent."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace")
