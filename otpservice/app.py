@@ -60,7 +60,7 @@ def create_app(
 
     redis = connect(settings.redis_url) if redis is None else redis
     digester = Digester(settings.secret_keys)
-    store = _store(redis, digester, settings) if store is None else store
+    store = redis_store(redis, digester, settings) if store is None else store
     routes = _routes(settings) if routes is None else routes
     service = VerificationService(store, routes, settings.policy, sending=settings.sending)
     door = Door(
@@ -89,7 +89,8 @@ def vavasms_client(settings: Settings) -> VavasmsClient:
     )
 
 
-def _store(redis: Redis, digester: Digester, settings: Settings) -> RedisStore:
+def redis_store(redis: Redis, digester: Digester, settings: Settings) -> RedisStore:
+    """The store of the settings' limits."""
     guard = None
     if settings.pumping_guard != "off":
         guard = PumpingGuard(digester, enforce=settings.pumping_guard == "enforce")

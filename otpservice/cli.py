@@ -5,7 +5,7 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -240,6 +240,50 @@ def doctor() -> None:
         click.echo(f"{verdict}  {finding.subject:<13}  {finding.text}")
         failed |= finding.verdict is Verdict.FAIL
     sys.exit(1 if failed else 0)
+
+
+@main.command()
+@click.argument("phone")
+def lookup(phone: str) -> None:
+    """Show what is held for PHONE: its lock, failures, SMS left, and verifications.
+
+    Numbers are read as people write them. Nothing is changed, and no code is ever shown.
+    """
+    from otpservice import support
+
+    _print_about(phone, support.lookup)
+
+
+@main.command()
+@click.argument("phone")
+def unlock(phone: str) -> None:
+    """Lift the lock of PHONE and forget its failures in a row.
+
+    Make sure first that the person asking holds the phone: it means more guesses for whoever has
+    been guessing. Logged with your user name.
+    """
+    from otpservice import support
+
+    _print_about(phone, support.unlock)
+
+
+def _print_about(
+    phone: str, lines_about: "Callable[[Settings, PhoneNumber], Iterator[str]]"
+) -> None:
+    from otpservice.logs import configure_logging
+    from otpservice.server import settings_or_exit
+    from otpservice.verification.errors import StoreUnavailable
+
+    settings = settings_or_exit()
+    configure_logging(settings.log_level)
+    (number,) = _parsed([phone], settings.default_region)
+    try:
+        for line in lines_about(settings, number):
+            click.echo(line)
+    except StoreUnavailable:
+        raise click.ClickException(
+            "Redis does not answer at OTPSERVICE_REDIS_URL: see `otpservice doctor`."
+        ) from None
 
 
 @main.command()
