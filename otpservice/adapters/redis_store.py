@@ -92,10 +92,13 @@ class RedisStore:
 
     def reserve_send(self, request: SendRequest, send_id: str) -> SendReservation:
         """Take one SMS out of all its limits, or raise and take nothing."""
-        taken = self._shared.take_send(request, send_id)
-        mode = "record" if "phone" in self._policy.record_only else "spend"
         try:
-            tag, facts = self._reserve_phone(request, send_id, mode)
+            taken = self._shared.take_send(request, send_id)
+        except (QuotaExceeded, BudgetExhausted):
+            self.preview_send(request)  # the phone may have a better reason to refuse
+            raise
+        try:
+            tag, facts = self._reserve_phone(request, send_id, "spend")
         except StoreUnavailable:
             raise  # what was taken is lost, which is the safe side
         except OtpServiceError:
@@ -153,6 +156,7 @@ class RedisStore:
             self._hold if request.hosted else 0,
             self._digester.codes(request.code, digest.tag)[0] if request.code else "",
             mode,
+            int("phone" in self._policy.record_only),
             *self._quota,
         ]
         result, *facts = self._scripts.run(Call("reserve_send", keys, args))

@@ -74,7 +74,7 @@ class _Counter:
 
     def give_back(self, member: str, answer: Sequence[Any]) -> Call:
         if self.budget:
-            return Call("budget_back", [self.key], [answer[2]])
+            return Call("budget_back", [self.key], [member, answer[2]])
         return Call("quota_back", [self.key], [member])
 
     def taken(self, answer: Sequence[Any]) -> bool:

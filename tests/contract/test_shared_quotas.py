@@ -158,6 +158,34 @@ def test_a_preview_takes_nothing_and_says_what_comes_first(make_store):
         store.preview_send(SendRequest(OWNER, phone(1)))
 
 
+def test_of_several_reasons_to_refuse_the_same_is_told_as_by_a_preview(make_store):
+    store = make_store(address_quota=(Quota(1, 3600),))
+    ask(store, 0, address="192.0.2.1")
+    request = SendRequest(OWNER, phone(0), address="192.0.2.1")
+    for call in (store.preview_send, lambda request: store.reserve_send(request, "again")):
+        with pytest.raises(ResendTooSoon):
+            call(request)
+
+
+def test_a_preview_knows_which_quotas_only_record(make_store):
+    store = make_store(
+        phone_quota=(Quota(1, 60),), resend_after=0, record_only=frozenset({"phone"})
+    )
+    ask(store, 0)
+    store.preview_send(SendRequest(OWNER, phone(0)))
+    assert ask(store, 0, send_id="again")
+
+
+def test_a_send_reserved_twice_is_taken_once_everywhere(make_store):
+    store = make_store(daily_budget=2, address_quota=(Quota(2, 3600),))
+    request = SendRequest(OWNER, phone(0), address="192.0.2.1")
+    first = store.reserve_send(request, "same")
+    assert store.reserve_send(request, "same").id == first.id
+    assert ask(store, 1, address="192.0.2.1")
+    with pytest.raises(QuotaExceeded):
+        ask(store, 2, address="192.0.2.1")
+
+
 def test_wrong_guesses_of_one_address_are_bounded_over_all_phones(make_store):
     store = make_store(address_failure_quota=(Quota(3, 3600),))
     ids = [ask(store, n).id for n in range(5)]
@@ -242,6 +270,7 @@ def test_no_key_names_an_address_a_block_or_a_phone(make_store, redis):
     store = make_store(daily_budget=9)
     ask(store, 0, address="192.0.2.1", app_quota=(Quota(5, 60),), app_budget=9)
     keys = [key.decode() for key in redis.scan_iter()]
+    assert redis.ttl(next(key for key in keys if key.endswith(":send-0"))) <= 60
     assert {key.split(":")[2] for key in keys} == {"p", "s", "v", "q", "b"}
     for key in keys:
         assert redis.ttl(key) > 0

@@ -331,6 +331,24 @@ def test_an_approved_verification_frees_the_phone(store, phone):
     assert send(store, phone, owner=OTHER_PURPOSE, send_id="send-2")
 
 
+def test_an_approval_frees_the_phone_though_a_newer_send_did_not_leave(make_store, phone):
+    store = make_store(max_attempts=1)
+    first = send(store, phone)
+    attempt = store.reserve_attempt(OWNER, first.id, "a", CODE)
+    store.clock_offset = 61 * SECOND
+    failed = send(store, phone, send_id="send-2", outcome=SendOutcome.GIVEN_BACK)
+    assert failed.id != first.id
+    store.approve(attempt, CODE)
+    assert send(store, phone, owner=OTHER_PURPOSE, send_id="send-3")
+
+
+def test_failures_that_are_forgotten_are_not_shown(store, phone):
+    fail(store, send(store, phone).id, 1)
+    assert store.lookup(phone).failures == 1
+    store.clock_offset = 31 * DAY
+    assert (store.lookup(phone).failures, store.lookup(phone).failures_in_all) == (0, 1)
+
+
 def test_a_send_given_back_frees_the_phone(store, phone):
     send(store, phone, outcome=SendOutcome.GIVEN_BACK)
     assert send(store, phone, owner=OTHER_PURPOSE, send_id="send-2")

@@ -15,6 +15,7 @@
 --   attempts, approved_at, approved_by, unknown (the check before ended so)
 --   sent, hosted_at          when its last settled send was reserved, and its last by a hosted route
 --   prior, prior_hosted      the same of the owner's verification before it: cooldown and hold go on
+--   before                   the owner's verification before it
 --   ended                    when the first send was given back
 --   s:<send id>              a send on its way: <reserved at>:<1 if it may go by a hosted route>
 --   d:<send id>              digest of the code of ours that was sent with it
@@ -63,9 +64,14 @@ local function owner(record)
   return record.app .. '|' .. record.purpose
 end
 
--- Whether the owner has asked for no newer verification since.
+-- Whether the owner has asked for no newer verification since, but one that could not be sent.
 local function is_latest(phone, record, key)
-  return sibling(key, 'v', phone['latest:' .. owner(record)] or '') == key
+  local latest = sibling(key, 'v', phone['latest:' .. owner(record)] or '')
+  if latest == key then
+    return true
+  end
+  local newer = read(latest)
+  return newer.state == 'failed' and sibling(key, 'v', newer.before or '') == key
 end
 
 -- When the newest send was reserved that was not given back: of all routes (of = 'sent') or of the
@@ -148,13 +154,17 @@ local function lock_left(phone, now)
   return math.max(0, lock - now)
 end
 
+-- Failures in a row towards the next lock.
+local function run_of(phone, now)
+  if number(phone, 'failed_at') + RUN_FORGOTTEN <= now then
+    return 0
+  end
+  return number(phone, 'run')
+end
+
 -- A wrong guess is a failure from the moment it is reserved: a crash must not give it away.
 local function count_failure(key, phone, now, lockout)
-  local run = number(phone, 'run')
-  if number(phone, 'failed_at') + RUN_FORGOTTEN <= now then
-    run = 0
-  end
-  run = run + 1
+  local run = run_of(phone, now) + 1
   local total = number(phone, 'total') + 1
   redis.call('HSET', key, 'run', whole(run), 'total', whole(total), 'failed_at', whole(now))
   if lockout.total > 0 and total >= lockout.total then

@@ -8,7 +8,7 @@ if ARGV[2] == 'unlock' and next(phone) then
   redis.call('HSET', KEYS[1], 'cleared', whole(now))
   keep_phone(KEYS[1])
 end
-local answer = { 'ok', lock_left(phone, now), number(phone, 'run'), number(phone, 'total'),
+local answer = { 'ok', lock_left(phone, now), run_of(phone, now), number(phone, 'total'),
   room(KEYS[2], now, 5) }
 for field, id in pairs(phone) do
   if string.sub(field, 1, 7) == 'latest:' then

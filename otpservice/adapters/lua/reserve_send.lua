@@ -2,12 +2,12 @@
 -- KEYS  phone, sends, record for a new verification
 -- ARGV  offset, send id, new id, app, purpose, phone number, phone digest, ttl, cooldown,
 --       max attempts, hold of a hosted code (0: no hosted route), digest of our own code ('': no
---       local route), 'spend', 'record' (the quota counts and does not refuse) or 'preview', quota
+--       local route), 'spend' or 'preview', '1' if the quota counts and does not refuse, quota
 local now = clock(ARGV[1])
 local send_id, new_id, app, purpose = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local ttl, cooldown, max_attempts, hold =
   tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
-local digest, mode, quota = ARGV[12], ARGV[13], 14
+local digest, preview, records, quota = ARGV[12], ARGV[13] == 'preview', ARGV[14] == '1', 15
 local phone = read(KEYS[1])
 local mine = app .. '|' .. purpose
 
@@ -45,7 +45,7 @@ if wait > 0 then
   return { 'resend_too_soon', wait, id }
 end
 over = refusing_quota(KEYS[2], now, quota)
-if over and mode ~= 'record' then
+if over and not records then
   return { 'quota_exceeded', over[1], over[2], over[3] }
 end
 local held = number(phone, 'hold_until') - now
@@ -55,13 +55,14 @@ if hosted and phone.hold and phone.hold ~= mine and held > 0 then
   end
   hosted = false -- by a local route, then
 end
-if mode == 'preview' then
+if preview then
   return { 'ok' }
 end
 
 if not known or status(record, now, ttl, max_attempts) ~= 'pending' then
   local prior = known and cooldown_base(record) or 0
   local prior_hosted = known and hold_base(record) or 0
+  local before = id
   id, key = new_id, KEYS[3]
   record = { app = app, purpose = purpose, state = 'pending' }
   redis.call('HSET', key, 'app', app, 'purpose', purpose, 'phone', ARGV[6], 'pd', ARGV[7],
@@ -70,7 +71,7 @@ if not known or status(record, now, ttl, max_attempts) ~= 'pending' then
     redis.call('HSET', key, 'prior', whole(prior))
   end
   if prior_hosted > 0 then
-    redis.call('HSET', key, 'prior_hosted', whole(prior_hosted))
+    redis.call('HSET', key, 'prior_hosted', whole(prior_hosted), 'before', before)
   end
   redis.call('HSET', KEYS[1], 'latest:' .. mine, id)
 end
