@@ -262,6 +262,11 @@ class RedisStore:
         """Cancel it if it is pending; returns it as it was before."""
         return self._read(app, id, "cancel")
 
+    def keep_delivery(self, verification: Verification, word: str) -> None:
+        """Keep the provider's word about the last SMS."""
+        args = [verification.message_id, word]
+        self._scripts.run(Call("delivery", [record_key(verification.id)], args))
+
     def lookup(self, phone: PhoneNumber) -> PhoneState:
         """What is held about a phone."""
         return self._phone(phone, "")
@@ -322,6 +327,10 @@ class RedisStore:
             attempts_left,
             approved_at,
             sends_left,
+            route,
+            message_id,
+            delivery,
+            delivery_age,
         ) = facts
         return Verification(
             id=id,
@@ -333,6 +342,10 @@ class RedisStore:
             attempts_left=attempts_left,
             sends_left=count(sends_left),
             approved_at=time(approved_at) if approved_at else None,
+            route=text(route),
+            message_id=text(message_id),
+            delivery=text(delivery),
+            delivery_age=delivery_age / 1000,
         )
 
     def _phone(self, phone: PhoneNumber, action: str) -> PhoneState:

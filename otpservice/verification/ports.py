@@ -101,6 +101,18 @@ class HostedRoute(Route, Protocol):
         """
 
 
+@runtime_checkable
+class TracedRoute(Route, Protocol):
+    """A route whose provider tells what became of an SMS."""
+
+    def delivery(self, message_id: str) -> str:
+        """The provider's own word for the state of an SMS: ``sent`` does not mean delivered.
+
+        Raises:
+            ProviderError: it did not say.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class SendRequest:
     """One SMS somebody asks for, with all that limits it.
@@ -215,7 +227,14 @@ class AttemptOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What is held about one verification."""
+    """What is held about one verification.
+
+    Attributes:
+        route: name of the route that sent last.
+        message_id: the provider's name for that SMS; empty where it gave none.
+        delivery: the provider's last word about it; empty if it was not asked.
+        delivery_age: seconds since it was asked.
+    """
 
     id: str
     status: Status
@@ -226,6 +245,10 @@ class Verification:
     attempts_left: int
     sends_left: int | None = None
     approved_at: datetime | None = None
+    route: str = ""
+    message_id: str = ""
+    delivery: str = ""
+    delivery_age: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,6 +343,9 @@ class Store(Protocol):
         Raises:
             NotFound: there is none, or it is another app's.
         """
+
+    def keep_delivery(self, verification: Verification, word: str) -> None:
+        """Keep the provider's word about the last SMS."""
 
     def lookup(self, phone: PhoneNumber) -> PhoneState:
         """What is held about a phone."""

@@ -17,6 +17,7 @@ from otpservice.verification.errors import (
     NotDone,
     NumberRefused,
     OutcomeUnknown,
+    ProviderError,
     ProviderUnavailable,
     SendingDisabled,
     StoreUnavailable,
@@ -38,8 +39,12 @@ from otpservice.verification.ports import (
     SendReservation,
     Status,
     Store,
+    TracedRoute,
     Verification,
 )
+
+_DELIVERY_KEPT = 30
+"""Seconds the provider's word about an SMS is good for: the next look asks again."""
 
 log = logging.getLogger(__name__)
 
@@ -181,6 +186,23 @@ class VerificationService:
             NotFound: there is none, or it is another app's.
         """
         return self._store.read(app, id)
+
+    def delivery(self, held: Verification) -> str | None:
+        """The provider's own word for the state of the last SMS; None where it gives none.
+
+        Asked when somebody looks, kept for half a minute, never inferred.
+        """
+        route = self._routes.get(held.route)
+        if not held.message_id or not isinstance(route, TracedRoute):
+            return None
+        if held.delivery and held.delivery_age < _DELIVERY_KEPT:
+            return held.delivery
+        try:
+            word = route.delivery(held.message_id)
+        except ProviderError:
+            return held.delivery or None
+        self._store.keep_delivery(held, word)
+        return word
 
     def cancel(self, app: str, id: str) -> None:
         """Take a verification back: its codes approve nothing any more.

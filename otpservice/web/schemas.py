@@ -124,14 +124,16 @@ _TIME = {"description": "RFC 3339, UTC."}
 _MASKED = {"description": "All but the calling code and the last two digits are stars."}
 
 
-class _Answer(Schema):
+class Answer(Schema):
     """Answers may gain members, so callers are told to expect any."""
 
     class Meta:
+        """What else it may hold."""
+
         unknown = EXCLUDE
 
 
-class _Identity(_Answer):
+class _Identity(Answer):
     id = fields.String(required=True, metadata={"pattern": "^ver_[0-9a-f]{36}$"})
     purpose = fields.String(required=True)
     phone_masked = fields.String(required=True, metadata=_MASKED)
@@ -146,6 +148,12 @@ class VerificationResponse(_Identity):
     expires_at = fields.DateTime(required=True, metadata=_TIME)
     resend_at = fields.DateTime(required=True, metadata=_TIME)
     attempts_left = fields.Integer(required=True, metadata={"minimum": 0})
+    delivery = fields.String(
+        metadata={
+            "description": "What the provider says of the last SMS, in its own words; only where "
+            "it can be asked."
+        }
+    )
 
 
 class LoginCodeResponse(_Identity):
@@ -163,7 +171,7 @@ class LoginCodeResponse(_Identity):
     )
 
 
-class DryRunResponse(_Answer):
+class DryRunResponse(Answer):
     """The answer of POST /login-code?dry_run=true."""
 
     would_send = fields.Boolean(required=True)
@@ -185,7 +193,7 @@ class ConfirmResponse(_Identity):
     approved_at = fields.DateTime(required=True, metadata=_TIME)
 
 
-class ProblemResponse(_Answer):
+class ProblemResponse(Answer):
     """Every error: an RFC 9457 problem."""
 
     type = fields.String(
@@ -210,10 +218,34 @@ class ProblemResponse(_Answer):
     down = fields.List(fields.String(), metadata={"description": "What /health/ready missed."})
 
 
-class HealthResponse(_Answer):
+class HealthResponse(Answer):
     """The answer of the probes."""
 
     status = fields.String(required=True, metadata={"enum": ["live", "ready"]})
     degraded = fields.List(
         fields.String(), metadata={"description": "Why some of the work cannot be done."}
     )
+
+
+class IncomingSmsRequest(Schema):
+    """What the provider posts for an incoming SMS. Its body, so what else it sends is ignored."""
+
+    class Meta:
+        """What else it may hold, and a name that is a word of Python's."""
+
+        unknown = EXCLUDE
+        include: ClassVar[dict[str, fields.Field[Any]]] = {
+            "from": fields.String(metadata={"description": "The same, where it says so."})
+        }
+
+    message_id = fields.String(
+        required=True,
+        metadata={"minLength": 1, "description": "The provider's; each counts once."},
+    )
+    form = fields.String(metadata={"description": "The sender, as the provider spells the word."})
+    content = fields.String(metadata={"description": "The text; nothing but STOP opts out."})
+    sms_date = fields.String(metadata={"description": "In the provider's spelling."})
+
+    json_schema: ClassVar[dict[str, Any]] = {
+        "anyOf": [{"required": ["form"]}, {"required": ["from"]}],
+    }

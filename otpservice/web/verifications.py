@@ -40,7 +40,8 @@ def verifications_blueprint(
     @blueprint.get("/verifications/<id>")
     @needs_verify
     def show(id: str) -> ResponseReturnValue:
-        return _shown(service.status(g.app.name, id))
+        held = service.status(g.app.name, id)
+        return _shown(held, service.delivery(held))
 
     @blueprint.delete("/verifications/<id>")
     @needs_verify
@@ -147,8 +148,9 @@ def _approved(id: str, purpose: str, phone: PhoneNumber, approved_at: datetime) 
     return make_response(body)
 
 
-def _shown(held: Verification) -> Response:
-    body = {
+def _shown(held: Verification, delivery: str | None) -> Response:
+    body: dict[str, object] = {} if delivery is None else {"delivery": delivery}
+    body |= {
         "id": held.id,
         "status": held.status,
         "purpose": held.purpose,

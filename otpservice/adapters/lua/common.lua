@@ -12,6 +12,7 @@
 --   app, purpose, phone, pd, state (pending, approved, canceled, failed)
 --   route, hosted ('1', '0')  the route that sent last, and whether its provider made the code
 --   message                  the provider's name for the last SMS of a local route
+--   delivery, delivery_at    what the provider said of it, and when
 --   attempts, approved_at, approved_by, unknown (the check before ended so)
 --   sent, hosted_at          when its last settled send was reserved, and its last by a hosted route
 --   prior, prior_hosted      the same of the owner's verification before it: cooldown and hold go on

@@ -23,4 +23,5 @@ elseif record.state == 'failed' then
 end
 return { 'ok', before, record.purpose, record.phone, expires_at, resend_at,
   math.max(0, max_attempts - number(record, 'attempts')), number(record, 'approved_at'),
-  room(sibling(KEYS[1], 's', record.pd), now, 7) }
+  room(sibling(KEYS[1], 's', record.pd), now, 7), record.route or '', record.message or '',
+  record.delivery or '', now - number(record, 'delivery_at') }

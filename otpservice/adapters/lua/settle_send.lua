@@ -38,6 +38,7 @@ if outcome ~= 'back' then
   if newest then
     record.sent = whole(reserved_at)
     redis.call('HSET', KEYS[1], 'sent', record.sent)
+    redis.call('HDEL', KEYS[1], 'message', 'delivery', 'delivery_at')
     if ARGV[6] ~= '' then
       redis.call('HSET', KEYS[1], 'message', ARGV[6])
     end
