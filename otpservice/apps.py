@@ -15,6 +15,7 @@ from typing import Any
 import limits
 import phonenumbers
 
+from otpservice.verification import message
 from otpservice.verification.errors import InvalidSettings
 from otpservice.verification.policy import DAY, Quota
 
@@ -44,6 +45,10 @@ class App:
         send_quota: SMS of this app; empty for none.
         daily_send_budget: SMS in one UTC day; 0 for none.
         messages: its own templates by locale, each with ``##OTP##``.
+        brand: what ``##BRAND##`` is in them; None for the sender ID.
+        do_not_share: add a line that warns of those who ask for codes.
+        webotp_host: the site browsers offer the code to; None for no WebOTP line.
+        sms_retriever_hash: of the Android app that may read the SMS; None for no hash.
     """
 
     name: str
@@ -56,6 +61,10 @@ class App:
     send_quota: tuple[Quota, ...] = ()
     daily_send_budget: int = 0
     messages: Mapping[str, str] = field(default_factory=dict, hash=False)
+    brand: str | None = None
+    do_not_share: bool = False
+    webotp_host: str | None = None
+    sms_retriever_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,11 +184,14 @@ def matching(pattern: str, allowed: str) -> Callable[[str], str]:
 
 sender_id = matching("[A-Za-z0-9]{3,11}", "3 to 11 letters and digits")
 locale = matching("[a-z]{2,3}", "a language code such as fr")
+brand = matching(message.BRAND, "1 to 40 characters on one line, without #")
+webotp_host = matching(message.HOST, "a host name in lower case, without https:// and port")
+sms_retriever_hash = matching(message.RETRIEVER_HASH, "11 of A-Z, a-z, 0-9, + and /")
 
 
 def template(text: str) -> str:
     """Check the text of an SMS: it must have a place for the code."""
-    if "##OTP##" not in text:
+    if not message.holds_code(text):
         raise ValueError("must hold ##OTP##, where the code goes")
     return text
 
@@ -253,6 +265,12 @@ def _text(value: object) -> str:
     return value
 
 
+def _switch(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"must be true or false, not {shown(value)}")
+    return value
+
+
 def _texts(value: object) -> list[str]:
     if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
         raise ValueError(f"must be a list of one or more strings, not {shown(value)}")
@@ -295,4 +313,8 @@ _FIELDS: dict[str, tuple[str, Callable[[object], object]]] = {
     "send_quota": ("send_quota", lambda value: quotas(_text(value))),
     "daily_send_budget": ("daily_send_budget", _budget),
     "message": ("messages", _messages),
+    "brand": ("brand", lambda value: brand(_text(value))),
+    "do_not_share": ("do_not_share", _switch),
+    "webotp_host": ("webotp_host", lambda value: webotp_host(_text(value))),
+    "sms_retriever_hash": ("sms_retriever_hash", lambda value: sms_retriever_hash(_text(value))),
 }

@@ -28,6 +28,7 @@ from otpservice.adapters.vavasms import (
 from otpservice.app import vavasms_client
 from otpservice.logs import scrub
 from otpservice.settings import SETTINGS, Settings
+from otpservice.settings.advice import template_sizes, template_warnings
 from otpservice.verification.digest import Digester
 from otpservice.verification.errors import InvalidSettings, NotFound, StoreUnavailable
 
@@ -81,7 +82,8 @@ def _settings(settings: Settings) -> Iterator[Finding]:
     yield Finding(
         Verdict.OK, "settings", f"complete; apps: {apps}; routes: {', '.join(settings.routes)}"
     )
-    warnings = settings.warnings
+    about_texts = set(template_warnings(settings))
+    warnings = [warning for warning in settings.warnings if warning not in about_texts]
     yield from (Finding(Verdict.WARNING, "settings", warning) for warning in warnings)
     told = " ".join(warnings)
     for setting in SETTINGS:
@@ -242,6 +244,14 @@ def _provider(settings: Settings) -> Finding:
         return Finding(
             Verdict.FAIL, "provider", f"takes the account, but {money(balance)} are left: top it up"
         )
+    low = settings.low_balance_xof
+    if low is not None and balance.amount < low:
+        return Finding(
+            Verdict.WARNING,
+            "provider",
+            f"takes the account, but only {money(balance)} are left, less than "
+            f"OTPSERVICE_LOW_BALANCE_XOF, {low:,}: top it up",
+        )
     return Finding(Verdict.OK, "provider", f"takes the account; {money(balance)} are left")
 
 
@@ -252,16 +262,9 @@ def _texts(settings: Settings) -> Iterator[Finding]:
         yield Finding(Verdict.OK, "sender id", f"{', '.join(sorted(names))}; {known_by}")
     else:
         yield Finding(Verdict.FAIL, "sender id", "missing: set OTPSERVICE_VAVASMS_SENDER_ID")
-    lacking = [
-        f"{app.name} in {locale}"
-        for app in settings.apps
-        for locale in sorted({"fr", "en", settings.default_locale, *app.messages})
-        if "##OTP##" not in settings.template_for(app, locale)
-    ]
-    if lacking:
-        yield Finding(Verdict.FAIL, "templates", f"no ##OTP## for {', '.join(lacking)}")
-    else:
-        yield Finding(Verdict.OK, "templates", "every app's, in every language, hold ##OTP##")
+    warnings = template_warnings(settings)
+    yield from (Finding(Verdict.WARNING, "templates", warning) for warning in warnings)
+    yield from (Finding(Verdict.OK, "templates", line) for line in template_sizes(settings))
 
 
 def money(balance: Balance) -> str:

@@ -1,5 +1,6 @@
 """The service under gunicorn: one set of settings for the command and for deploy/."""
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from otpservice.app import MAX_IN_FLIGHT, create_app
 from otpservice.logs import configure_logging, logging_config
 from otpservice.settings import Settings
 from otpservice.verification.errors import InvalidSettings
+
+log = logging.getLogger(__name__)
 
 # Threads beyond the requests handled at once: probes, and those who are told "overloaded".
 _SPARE_THREADS = 32
@@ -26,11 +29,17 @@ def settings_or_exit() -> Settings:
         sys.exit(2)
 
 
-def application() -> Flask:
-    """The WSGI application of the environment's settings."""
+def _start() -> Settings:
     settings = settings_or_exit()
     configure_logging(settings.log_level)
-    return create_app(settings)
+    for warning in settings.warnings:
+        log.warning("unwise_setting", extra={"advice": warning})
+    return settings
+
+
+def application() -> Flask:
+    """The WSGI application of the environment's settings."""
+    return create_app(_start())
 
 
 def gunicorn_settings(
@@ -98,7 +107,6 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
 def serve(bind: str, workers: int | None, threads: int) -> None:
     """Run the service until it is told to stop."""
-    settings = settings_or_exit()
-    configure_logging(settings.log_level)
+    settings = _start()
     options = gunicorn_settings(settings, bind=bind, workers=workers, threads=threads)
     Server(lambda: create_app(settings, max_in_flight=threads), options).run()

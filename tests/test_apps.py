@@ -25,6 +25,10 @@ send_quota = "1000/hour"
 daily_send_budget = 5000
 message.fr = "Votre code Portal : ##OTP##"
 message.en = "Your Portal code: ##OTP##"
+brand = "Portal & Co"
+do_not_share = true
+webotp_host = "portal.example.com"
+sms_retriever_hash = "FA+9qCX9VSu"
 """
 
 
@@ -47,6 +51,10 @@ def test_every_field_of_an_app_is_read():
             send_quota=(Quota(1000, 3600),),
             daily_send_budget=5000,
             messages={"fr": "Votre code Portal : ##OTP##", "en": "Your Portal code: ##OTP##"},
+            brand="Portal & Co",
+            do_not_share=True,
+            webotp_host="portal.example.com",
+            sms_retriever_hash="FA+9qCX9VSu",
         )
     ]
 
@@ -57,6 +65,8 @@ def test_an_app_with_only_a_key_may_verify_logins():
     assert (app.scopes, app.purposes) == ({"verify"}, {"login"})
     assert (app.sender_id, app.countries, app.routes) == (None, None, None)
     assert (app.send_quota, app.daily_send_budget, app.messages) == ((), 0, {})
+    assert (app.brand, app.do_not_share) == (None, False)
+    assert (app.webotp_host, app.sms_retriever_hash) == (None, None)
 
 
 def test_a_new_key_opens_the_app_whose_lines_were_printed_and_no_other():
@@ -143,6 +153,20 @@ def test_two_apps_with_one_key_are_a_mistake_that_names_both():
         ('message = "##OTP##"', "message must be one template a language, message.fr"),
         ('message.fr = "Code"', "message must hold ##OTP##, where the code goes"),
         ("message.fr = 1979-05-27", "message must be a string, not datetime.date(1979, 5, 27)"),
+        ('message.fr = "##BRAND##OTP##"', "message must hold ##OTP##, where the code goes"),
+        ('brand = ""', "brand must be 1 to 40 characters on one line, without #, not ''"),
+        ('brand = "##OTP##"', "brand must be 1 to 40 characters on one line, without #"),
+        ('brand = "two\\nlines"', "brand must be 1 to 40 characters on one line, without #"),
+        ("brand = 7", "brand must be a string, not 7"),
+        ('do_not_share = "yes"', "do_not_share must be true or false, not 'yes'"),
+        ("do_not_share = 1", "do_not_share must be true or false, not 1"),
+        ('webotp_host = "https://a.ci"', "webotp_host must be a host name in lower case, without"),
+        ('webotp_host = "A.ci"', "webotp_host must be a host name in lower case, without"),
+        ('webotp_host = "a.ci\\n"', "webotp_host must be a host name in lower case, without"),
+        ('webotp_host = ["a.ci"]', "webotp_host must be a string, not ['a.ci']"),
+        ('sms_retriever_hash = "FA+9"', "sms_retriever_hash must be 11 of A-Z, a-z, 0-9, + and /"),
+        ('sms_retriever_hash = "FA-9qCX9VSu"', "sms_retriever_hash must be 11 of A-Z, a-z, 0-9"),
+        ("sms_retriever_hash = 12345678901", "sms_retriever_hash must be a string, not 123456"),
         ('message.French = "##OTP##"', "message must be a language code such as fr"),
         ('scope = ["verify"]', "scope is not a setting; did you mean apps.a.scopes?"),
         ('"odd\\nname" = 1', "'odd\\nname' is not a setting"),
@@ -193,7 +217,12 @@ def test_all_mistakes_of_all_apps_are_told_at_once():
     ]
 
 
-FIELDS = {"scopes", "purposes", "sender_id", "countries", "routes", "send_quota", "message"}
+FIELDS = {"scopes", "purposes", "sender_id", "countries", "routes", "send_quota", "message"} | {
+    "brand",
+    "do_not_share",
+    "webotp_host",
+    "sms_retriever_hash",
+}
 JSON_LIKE = st.recursive(
     st.booleans() | st.integers(-5, 5) | st.sampled_from(["", "verify", "CI", "##OTP##"]),
     lambda inner: st.lists(inner, max_size=2),

@@ -192,6 +192,41 @@ def test_an_empty_account_fails(well: Mapping[str, str]) -> None:
     assert "0 XOF" in result.output
 
 
+def test_a_balance_under_the_one_that_is_low_is_a_warning(well: Mapping[str, str]) -> None:
+    result = doctor({**well, "OTPSERVICE_LOW_BALANCE_XOF": "25541"})
+    assert result.exit_code == 0
+    assert (
+        "warning  provider       takes the account, but only 25,540 XOF are left" in result.output
+    )
+    enough = doctor({**well, "OTPSERVICE_LOW_BALANCE_XOF": "25540"})
+    assert verdict(enough, "provider") == "ok"
+
+
+def test_each_text_that_is_well_is_told_with_its_apps_and_size(well: Mapping[str, str]) -> None:
+    env = {**well, "OTPSERVICE_MESSAGE_EN": "Code: ##OTP##", "OTPSERVICE_SMS_PRICE_XOF": "20"}
+    output = doctor(env).output
+    fr, en = "portal in fr, shop in fr", "portal in en, shop in en"
+    assert f"ok       templates      {fr}: 27 of 160 septets, 1 part, 20 XOF each\n" in output
+    assert f"ok       templates      {en}: 12 of 160 septets, 1 part, 20 XOF each\n" in output
+    assert "probe" not in output.partition("templates")[2]
+
+
+def test_a_dear_text_is_one_warning_among_the_templates(well: Mapping[str, str]) -> None:
+    env = {**well, "OTPSERVICE_MESSAGE": "x" * 155 + "##OTP##", "OTPSERVICE_SMS_PRICE_XOF": "20"}
+    result = doctor(env)
+    assert result.exit_code == 0
+    assert verdict(result, "templates") == "warning"
+    assert result.output.count("2 parts, 40 XOF each instead of 20") == 1
+
+
+def test_a_text_in_ucs2_is_a_warning_that_names_the_characters(well: Mapping[str, str]) -> None:
+    result = doctor({**well, "OTPSERVICE_MESSAGE_EN": "It\u2019s ##OTP##"})
+    assert result.exit_code == 0
+    assert "OTPSERVICE_MESSAGE_EN for portal, shop: UCS-2" in result.output
+    assert "because of \u2019 at 3 (write ')" in result.output
+    assert "portal in fr, shop in fr: 27 of 160" in result.output
+
+
 class _OddRedis(socketserver.StreamRequestHandler):
     """Speaks as much of the protocol as doctor hears; ``answers`` are the server's."""
 

@@ -90,6 +90,8 @@ DEFAULTS = {
     "message": "Votre code OTP est : ##OTP##",
     "messages": {},
     "default_locale": "fr",
+    "sms_price_xof": None,
+    "low_balance_xof": None,
     "sending": True,
     "log_level": "INFO",
     "warnings": (),
@@ -254,10 +256,12 @@ BAD = {
     "PROVIDER_TIMEOUT": ["", "0.9", "30.1", "nan", "inf", "1e1", " 5", "\u0665", "5."],
     "BREAKER_FAILURES": ["-1"],
     "BREAKER_SECONDS": ["0"],
-    "MESSAGE": ["", "Votre code : 123456", "##otp##", "#OTP#"],
+    "MESSAGE": ["", "Votre code : 123456", "##otp##", "#OTP#", "##BRAND##OTP##"],
     "MESSAGE_FR": ["Votre code"],
     "MESSAGE_EN": ["Your code"],
     "DEFAULT_LOCALE": ["", "FR", "french", "fr-CI"],
+    "SMS_PRICE_XOF": ["-1", "20.5", "20 XOF", "1000000000", "\u0662"],
+    "LOW_BALANCE_XOF": ["-1", "5,000", " 5", "1000000000"],
     "SENDING": ["", "no", "OFF", "on "],
     "LOG_LEVEL": ["", "info", "TRACE", "10"],
 }
@@ -528,6 +532,79 @@ def test_a_language_nobody_has_a_text_for_is_the_default_one(environ):
     assert settings.template_for(PLAIN, None) == "Service en ##OTP##"
 
 
+ADDED = App(
+    "shop",
+    (),
+    messages={"bm": "I ka kode: ##OTP##"},
+    brand="Ma Boutique",
+    do_not_share=True,
+    webotp_host="shop.example.com",
+)
+
+
+def test_a_template_is_composed_with_what_the_app_adds(environ):
+    settings = read(environ, MESSAGE="##BRAND## : ##OTP##, ##MINUTES## min", MESSAGE_EN="##OTP##")
+    last = "@shop.example.com ###OTP##"
+    share = {
+        "fr": "Ne communiquez ce code à personne.",
+        "en": "Do not share this code with anyone.",
+    }
+    assert settings.template_for(ADDED, "fr") == (
+        f"Ma Boutique : ##OTP##, 5 min\n{share['fr']}\n{last}"
+    )
+    assert settings.template_for(ADDED, "en") == f"##OTP##\n{share['en']}\n{last}"
+    assert settings.template_for(ADDED, "bm") == f"I ka kode: ##OTP##\n{last}"
+
+
+def test_the_line_not_to_share_is_in_the_language_of_the_text_not_of_the_caller(environ):
+    text = read(environ).template_for(ADDED, "en")
+    assert text.startswith("Votre code OTP est : ##OTP##\nNe communiquez")
+
+
+@pytest.mark.parametrize(
+    ("app", "brand"),
+    [(ADDED, "Ma Boutique"), (App("own", (), sender_id="Own"), "Own"), (PLAIN, "DEMO")],
+)
+def test_a_brand_that_is_not_given_is_the_sender_id(environ, app, brand):
+    template = read(environ, MESSAGE="##BRAND## ##OTP##").template_for(app, None)
+    assert template.splitlines()[0] == f"{brand} ##OTP##"
+
+
+@pytest.mark.parametrize(
+    ("ttl", "minutes"), [("1", 1), ("59", 1), ("119", 1), ("120", 2), ("300", 5), ("600", 10)]
+)
+def test_minutes_are_rounded_down_but_never_none(environ, ttl, minutes):
+    settings = read(environ, MESSAGE="##OTP## ##MINUTES##", CODE_TTL=ttl)
+    assert settings.template_for(PLAIN, None) == f"##OTP## {minutes}"
+
+
+@pytest.mark.parametrize("name", ["SMS_PRICE_XOF", "LOW_BALANCE_XOF"])
+@pytest.mark.parametrize(("text", "amount"), [("", None), ("0", 0), ("999999999", 999_999_999)])
+def test_amounts_are_whole_francs_or_unknown(environ, name, text, amount):
+    assert getattr(read(environ, **{name: text}), name.lower()) == amount
+
+
+def test_a_warning_about_a_text_names_where_it_is_written_and_whose_it_is(environ, apps_file):
+    hashes = [hashlib.sha256(name.encode()).hexdigest() for name in "abc"]
+    apps_file.write_text(
+        f'[apps.a]\nkey_sha256 = ["{hashes[0]}"]\nmessage.fr = "Reçu : ##OTP##"\n'
+        f'[apps.b]\nkey_sha256 = ["{hashes[1]}"]\n'
+        f'[apps.c]\nkey_sha256 = ["{hashes[2]}"]\nscopes = ["metrics"]\n'
+    )
+    common, own = read(environ, MESSAGE="x" * 155 + "##OTP##", SMS_PRICE_XOF="20").warnings
+    assert common.startswith("OTPSERVICE_MESSAGE for a, b: 2 parts, 40 XOF each instead of 20: ")
+    assert own.startswith("OTPSERVICE_APPS_FILE message.fr for a: UCS-2, where a part holds 70")
+
+
+def test_a_line_not_to_share_that_there_is_none_of_is_a_warning(environ, apps_file):
+    apps_file.write_text(apps_file.read_text() + 'do_not_share = true\nmessage.bm = "##OTP##"\n')
+    (warning,) = read(environ).warnings
+    assert warning == (
+        "OTPSERVICE_APPS_FILE do_not_share for portal: has a line in en and fr, none in bm: "
+        "write it into the text"
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "begins"),
     [
@@ -547,6 +624,12 @@ def test_a_language_nobody_has_a_text_for_is_the_default_one(environ):
         ({"DEFAULT_REGION": "SN"}, "OTPSERVICE_DEFAULT_REGION is not in COUNTRIES"),
         ({"SECRET_KEY": "ab" * 20}, "OTPSERVICE_SECRET_KEY repeats few characters"),
         ({"VAVASMS_PLUS_SIGN": "on"}, "OTPSERVICE_VAVASMS_PLUS_SIGN is unconfirmed"),
+        ({"MESSAGE": "Reçu : ##OTP##"}, "OTPSERVICE_MESSAGE for portal: UCS-2"),
+        ({"MESSAGE_FR": "x" * 160 + "##OTP##"}, "OTPSERVICE_MESSAGE_FR for portal: 2 parts: 166"),
+        (
+            {"MESSAGE_EN": "##OTP## ##MINUTE##"},
+            "OTPSERVICE_MESSAGE_EN for portal: ##MINUTE## is no",
+        ),
         ({"VAVASMS_STATUS_PATH": "x"}, "OTPSERVICE_VAVASMS_STATUS_PATH is unconfirmed"),
     ],
 )

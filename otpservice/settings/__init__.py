@@ -10,6 +10,7 @@ from otpservice.apps import AVAILABLE_ROUTES, KNOWN_ROUTES, App, Apps
 from otpservice.settings.advice import warnings_about
 from otpservice.settings.reading import read_all
 from otpservice.settings.table import SETTINGS, Setting
+from otpservice.verification.message import Wording, compose
 from otpservice.verification.policy import Policy
 
 __all__ = ["AVAILABLE_ROUTES", "KNOWN_ROUTES", "SETTINGS", "Setting", "Settings"]
@@ -40,6 +41,7 @@ class Settings:
         provider_timeout, breaker_seconds: seconds.
         denied_numbers, allowed_numbers: E.164 numbers and prefixes, from DENY_FILE and ALLOW_FILE.
         phone_rate_limit, app_rate_limit: as limits.parse_many reads them.
+        sms_price_xof, low_balance_xof: CFA francs; None if nobody said.
     """
 
     redis_url: str = field(repr=False)
@@ -71,6 +73,8 @@ class Settings:
     message: str
     messages: Mapping[str, str]
     default_locale: str
+    sms_price_xof: int | None
+    low_balance_xof: int | None
     sending: bool
     log_level: str
 
@@ -93,15 +97,40 @@ class Settings:
         return app.sender_id or self.vavasms_sender_id or ""
 
     def template_for(self, app: App, locale: str | None) -> str:
-        """The text of an SMS, with ``##OTP##`` where the code goes.
+        """The text of an SMS, with ``##OTP##`` where the code goes: what ``compose`` makes of the
+        app's wording.
+        """
+        wording = self.wording_for(app, locale)
+        return compose(
+            wording.template,
+            brand=app.brand or self.sender_id_for(app) or app.name,
+            # Rounded down: nobody should be told of a minute in which the code is dead.
+            minutes=max(1, self.policy.code_ttl // 60),
+            language=wording.language,
+            do_not_share=app.do_not_share,
+            webotp_host=app.webotp_host,
+            sms_retriever_hash=app.sms_retriever_hash,
+        )
 
-        An app's own for the language wins, then the service's for the language, then ``MESSAGE``.
-        ``fr-CI`` is ``fr``; a language nobody has a text for is the default one.
+    def wording_for(self, app: App, locale: str | None) -> Wording:
+        """The template an app's SMS are made from.
+
+        An app's own for the language wins, then the service's for the language, then ``MESSAGE``,
+        which is in the default language. ``fr-CI`` is ``fr``; a language nobody has a text for is
+        the default one.
         """
         language = (locale or self.default_locale).replace("_", "-").partition("-")[0].lower()
-        if language not in {*app.messages, *self.messages, "fr", "en"}:
+        if language not in self.languages_for(app):
             language = self.default_locale
-        return app.messages.get(language) or self.messages.get(language) or self.message
+        if language in app.messages:
+            return Wording(app.messages[language], language, f"APPS_FILE message.{language}")
+        if language in self.messages:
+            return Wording(self.messages[language], language, f"MESSAGE_{language.upper()}")
+        return Wording(self.message, self.default_locale, "MESSAGE")
+
+    def languages_for(self, app: App) -> frozenset[str]:
+        """The languages an app may ask for; any other is taken for the default one."""
+        return frozenset({*app.messages, *self.messages, "fr", "en", self.default_locale})
 
 
 def _grouped(values: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,11 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from otpservice.verification.gsm import ROOM, UNIT
+from otpservice.verification.message import DO_NOT_SHARE, cost, lint, size
+
 if TYPE_CHECKING:
+    from otpservice.apps import App
     from otpservice.settings import Settings
 
 # A random key of 32 hex digits has about 14 different ones; fewer than 10 is a typed phrase.
@@ -23,12 +27,62 @@ _SAFE_LOCKOUT_TOTAL = 100  # NIST SP 800-63B-4 3.2.2
 
 
 def warnings_about(settings: "Settings") -> Iterator[str]:
-    """One line for each, beginning with its variable."""
+    """One line for each, beginning with its variable; those about texts of SMS come last."""
     for text in (*_short(settings), *_weak(settings), *_turned_off(settings)):
         yield f"OTPSERVICE_{text}"
     for name in ("status_path", "plus_sign", "verify_sender_id", "lang"):
         if getattr(settings, f"vavasms_{name}"):
             yield f"OTPSERVICE_VAVASMS_{name.upper()} is unconfirmed: try it with one SMS first"
+    yield from template_warnings(settings)
+
+
+def template_warnings(settings: "Settings") -> Iterator[str]:
+    """One line for each thing that is unwise about a text, with the apps it concerns."""
+    concerned: dict[tuple[str, str], list[str]] = {}
+    for app in _senders(settings):
+        for source, remark in _remarks(settings, app):
+            concerned.setdefault((source, remark), []).append(app.name)
+    for (source, remark), names in concerned.items():
+        yield f"OTPSERVICE_{source} for {', '.join(dict.fromkeys(names))}: {remark}"
+
+
+def template_sizes(settings: "Settings") -> Iterator[str]:
+    """One line for each text there is nothing to say against: whose it is and what it takes."""
+    users: dict[str, list[str]] = {}
+    for app in _senders(settings):
+        languages: dict[str, list[str]] = {}
+        for language in sorted(settings.languages_for(app)):
+            languages.setdefault(settings.template_for(app, language), []).append(language)
+        for text, names in languages.items():
+            where = "" if len(languages) == 1 else f" in {' and '.join(names)}"
+            users.setdefault(text, []).append(f"{app.name}{where}")
+    for text, names in users.items():
+        found = size(text, settings.policy.code_length)
+        taken = f"{found.length} of {ROOM[found.encoding][0]} {UNIT[found.encoding]}"
+        if not any(_lint(settings, text)):
+            yield f"{', '.join(names)}: {taken}, {cost(found.parts, settings.sms_price_xof)}"
+
+
+def _senders(settings: "Settings") -> "Iterator[App]":
+    return (app for app in settings.apps if "verify" in app.scopes)
+
+
+def _remarks(settings: "Settings", app: "App") -> Iterator[tuple[str, str]]:
+    """What is unwise about an app's texts, each with where it is written."""
+    for language in sorted(settings.languages_for(app)):
+        wording = settings.wording_for(app, language)
+        for remark in _lint(settings, settings.template_for(app, language)):
+            yield wording.source, remark
+        if app.do_not_share and wording.language not in DO_NOT_SHARE:
+            known = " and ".join(sorted(DO_NOT_SHARE))
+            yield (
+                "APPS_FILE do_not_share",
+                f"has a line in {known}, none in {wording.language}: write it into the text",
+            )
+
+
+def _lint(settings: "Settings", text: str) -> Iterator[str]:
+    return lint(text, code_length=settings.policy.code_length, price_xof=settings.sms_price_xof)
 
 
 def _short(settings: "Settings") -> Iterator[str]:
