@@ -1,20 +1,28 @@
 """Where the parts meet: the only module that knows them all."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from flask import Flask
 from redis import Redis
 
+from otpservice.adapters.balance_watch import BalanceWatch
 from otpservice.adapters.hosted_route import VavasmsOtpRoute
 from otpservice.adapters.pumping_guard import PumpingGuard
 from otpservice.adapters.redis_client import connect
+from otpservice.adapters.redis_health import redis_details
 from otpservice.adapters.redis_idempotency import RedisIdempotency
+from otpservice.adapters.redis_inbound import RedisInbound
 from otpservice.adapters.redis_store import RedisStore
+from otpservice.adapters.scripts import Scripts
 from otpservice.adapters.vavasms import VavasmsClient
 from otpservice.settings import Settings
+from otpservice.verification.balance import Money, Prices
 from otpservice.verification.digest import Digester
+from otpservice.verification.inbound import Inbound
 from otpservice.verification.ports import Route, Store
 from otpservice.verification.service import VerificationService
+from otpservice.web.admin import Vitals, admin_blueprint
 from otpservice.web.events import register_events
 from otpservice.web.health import health_blueprint
 from otpservice.web.idempotency import Once
@@ -24,6 +32,7 @@ from otpservice.web.limits import Door
 from otpservice.web.openapi import openapi_blueprint
 from otpservice.web.problems import register_errors
 from otpservice.web.verifications import verifications_blueprint
+from otpservice.web.webhooks import inbound_blueprint
 
 MAX_IN_FLIGHT = 500
 _MAX_BODY = 4096
@@ -38,6 +47,7 @@ def create_app(
     redis: Redis | None = None,
     store: Store | None = None,
     routes: Mapping[str, Route] | None = None,
+    ask_balance: Callable[[], Money] | None = None,
     max_in_flight: int = MAX_IN_FLIGHT,
 ) -> Flask:
     """Build the service. Nothing connects before the first request.
@@ -47,6 +57,7 @@ def create_app(
         redis: the client to use instead of one for ``settings.redis_url``.
         store: the state to use instead of the one in Redis.
         routes: by name, the routes to use instead of those of the settings.
+        ask_balance: what to ask for the balance instead of the account of the settings.
         max_in_flight: requests one worker handles at once.
     """
     app = Flask("otpservice", static_folder=None)
@@ -70,7 +81,24 @@ def create_app(
     lease = settings.provider_timeout + _BEYOND_THE_PROVIDER
     once = Once(app, RedisIdempotency(redis, settings.secret_keys, lease=lease))
     app.register_blueprint(verifications_blueprint(service, intake, once, settings))
-    app.register_blueprint(health_blueprint(store))
+    scripts = Scripts(redis)
+    inbound = RedisInbound(scripts, digester)
+    receive = Inbound(inbound, VavasmsClient.parse_incoming, region=settings.default_region).receive
+    app.register_blueprint(inbound_blueprint(receive, settings.inbound_token))
+    watch = _balance_watch(scripts, settings, ask_balance)
+
+    def degraded() -> list[str]:
+        return ["low_balance"] if watch and watch.low else []
+
+    app.register_blueprint(health_blueprint(store, degraded))
+    vitals = Vitals(
+        redis=partial(redis_details, redis),
+        balance=watch.now if watch else lambda: None,
+        provider_url=settings.vavasms_url,
+        degraded=degraded,
+        warnings=settings.warnings,
+    )
+    app.register_blueprint(admin_blueprint(settings.apps, vitals))
     app.register_blueprint(openapi_blueprint())
     return app
 
@@ -95,6 +123,16 @@ def redis_store(redis: Redis, digester: Digester, settings: Settings) -> RedisSt
     if settings.pumping_guard != "off":
         guard = PumpingGuard(digester, enforce=settings.pumping_guard == "enforce")
     return RedisStore(redis, digester, settings.policy, guard=guard)
+
+
+def _balance_watch(
+    scripts: Scripts, settings: Settings, ask: Callable[[], Money] | None
+) -> BalanceWatch | None:
+    """The watch over the account of the settings; None if they have none."""
+    if ask is None and not (settings.vavasms_username and settings.vavasms_password):
+        return None
+    prices = Prices(sms=settings.sms_price_xof, low=settings.low_balance_xof)
+    return BalanceWatch(scripts, ask or vavasms_client(settings).balance, prices)
 
 
 def _routes(settings: Settings) -> dict[str, Route]:

@@ -48,7 +48,7 @@ class RedisInbound:
             log.warning("inbound_id_reused", extra={"message_id": sms.message_id})
         elif phone and sms.wish:
             self._consent(phone, sms.wish, message)
-        return result == "new"
+        return bool(result == "new")
 
     def opted_out(self, phone: PhoneNumber) -> bool:
         """Whether its holder wants no SMS; asking keeps a yes for another 400 days."""

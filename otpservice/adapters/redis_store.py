@@ -288,7 +288,7 @@ class RedisStore:
         """The digest a phone's state stands under: the older secret's for as long as any does."""
         newest, *older = self._digester.phones(phone)
         for digest in older:
-            keys = [key_of(digest.tag, kind, digest.name) for kind in ("p", "s")]
+            keys = [key_of(digest.tag, kind, digest.name) for kind in ("p", "s", "o")]
             if self._scripts.ask(self._redis.exists, *keys):
                 return digest
         return newest

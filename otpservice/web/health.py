@@ -1,5 +1,8 @@
 """The probes: alive, and ready for work."""
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
@@ -7,8 +10,14 @@ from otpservice.verification.errors import StoreUnavailable
 from otpservice.verification.ports import Store
 
 
-def health_blueprint(store: Store) -> Blueprint:
-    """``/health/live``, which touches nothing, and ``/health/ready``, which asks ``store``."""
+def health_blueprint(store: Store, degraded: Callable[[], Iterable[str]] = tuple) -> Blueprint:
+    """``/health/live``, which touches nothing, and ``/health/ready``, which asks ``store``.
+
+    Args:
+        store: has to answer.
+        degraded: reasons why some of the work cannot be done, such as ``low_balance``; asked once
+            a second by every probe, so it must neither wait nor call anybody.
+    """
     blueprint = Blueprint("health", __name__, url_prefix="/health")
 
     @blueprint.get("/live")
@@ -21,6 +30,9 @@ def health_blueprint(store: Store) -> Blueprint:
             store.ping()
         except StoreUnavailable as error:
             raise StoreUnavailable(down=["redis"]) from error
-        return {"status": "ready"}
+        body: dict[str, Any] = {"status": "ready"}
+        if reasons := list(degraded()):
+            body["degraded"] = reasons
+        return body
 
     return blueprint

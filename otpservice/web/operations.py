@@ -6,11 +6,13 @@ from typing import Any
 
 from marshmallow import Schema
 
+from otpservice.web.health_schemas import HealthReportResponse
 from otpservice.web.schemas import (
     ConfirmRequest,
     ConfirmResponse,
     DryRunResponse,
     HealthResponse,
+    IncomingSmsRequest,
     LoginCodeRequest,
     LoginCodeResponse,
     VerificationResponse,
@@ -35,6 +37,12 @@ PARAMETERS: Mapping[str, dict[str, Any]] = {
         "required": True,
         "schema": {"type": "string"},
         "description": "The verification, as /login-code named it.",
+    },
+    "token": {
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string"},
+        "description": "What the operator gave the provider; any other is not found.",
     },
 }
 
@@ -207,6 +215,24 @@ OPERATIONS = (
         ("store_unavailable",),
         needs_key=False,
         is_probe=True,
+    ),
+    Operation(
+        "get",
+        "/health",
+        "health",
+        "Everything that is known of the service's health.",
+        {200: ("As it is now, also without Redis.", HealthReportResponse)},
+    ),
+    Operation(
+        "post",
+        "/webhooks/vavasms/{token}",
+        "incoming_sms",
+        "Where the provider delivers an incoming SMS; not found unless that is turned on.",
+        {204: ("Kept, now or before.", None)},
+        ("not_found", "store_unavailable"),
+        body=IncomingSmsRequest,
+        parameters=["token"],
+        needs_key=False,
     ),
     Operation(
         "get",

@@ -18,18 +18,18 @@ _NOT_FOUND = 404
 
 
 def inbound_blueprint(
-    receive: Callable[[Mapping[str, str]], Received], token: str | None
+    receive: Callable[[Mapping[str, str]], Received], expected: str | None
 ) -> Blueprint:
     """``POST /webhooks/vavasms/TOKEN``.
 
     Args:
         receive: takes in the fields of one SMS; raises UnreadableSms if they are none.
-        token: what stands at the end of the address; None turns the endpoint off.
+        expected: the token at the end of the address; None turns the endpoint off.
     """
     blueprint = Blueprint("webhooks", __name__)
 
     @blueprint.post("/webhooks/vavasms/<token>")
-    def incoming(token: str, expected: str | None = token) -> ResponseReturnValue:
+    def incoming(token: str) -> ResponseReturnValue:
         if not _is_token(token, expected):
             abort(_NOT_FOUND)
         try:

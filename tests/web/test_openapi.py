@@ -1,11 +1,13 @@
 """The service and its description agree, both ways."""
 
 from dataclasses import dataclass, field
+from hashlib import sha256
 from itertools import combinations
 from typing import Any
 
 import pytest
 from fakeredis import FakeRedis
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 import otpservice
@@ -22,6 +24,10 @@ from tests.web.conftest import PHONE
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 NOBODY = "ver_" + "0" * 36
 BUG = (500, "internal_error")
+
+TOKEN = "token-of-the-incoming-sms-address"
+WEBHOOK = f"/webhooks/vavasms/{TOKEN}"
+SMS = {"message_id": "SM-1", "form": PHONE, "content": "Bonjour"}
 
 
 @pytest.fixture
@@ -100,6 +106,7 @@ def test_an_error_that_is_not_told_fails_the_audit(client, status, code):
         ("POST", "/confirm", False),
         ("GET", f"/verifications/{NOBODY}", False),
         ("DELETE", f"/verifications/{NOBODY}", False),
+        ("GET", "/health", False),
         ("GET", "/health/live", True),
         ("GET", "/health/ready", True),
         ("GET", "/openapi.json", True),
@@ -112,6 +119,12 @@ def test_who_needs_a_key_is_told(client, method, path, public):
     assert operation.get("security", document()["security"]) == (
         [] if public else [{"bearer": []}, {"apiKey": []}]
     )
+
+
+def test_the_webhook_is_told_to_need_no_key(make_client):
+    client = make_client(inbound_token=TOKEN)
+    assert client.post(WEBHOOK, data=SMS, headers={"Authorization": ""}).status_code == 204
+    assert operation_of(client.application, WEBHOOK, "POST")["security"] == []
 
 
 @dataclass
@@ -156,6 +169,8 @@ def at_the_door(world, method, path):
     body = {"json": {"phone": PHONE}} if method == "POST" else {}
     if path == "/confirm":
         body["json"]["code"] = "123456"
+    elif path == WEBHOOK:
+        body["json"] = SMS
     world.make_client(max_in_flight=0).open(path, method=method, **body)
     for redis in (connect("redis://127.0.0.1:1/0"), Broken()):
         world.make_client(redis=redis).open(path, method=method, **body)
@@ -302,6 +317,51 @@ def test_every_answer_to_anybody_is_told_and_given(world, operation, path):
     at_the_door(world, "GET", path)
     told, given = world.told_and_given(operation)
     assert given | {BUG} == told
+
+
+def test_every_answer_of_health_is_told_and_given(world, apps_file, tmp_path):
+    key = "otps_operator-key"
+    path = tmp_path / "apps.toml"
+    lines = f'[apps.operator]\nkey_sha256 = ["{sha256(key.encode()).hexdigest()}"]'
+    path.write_text(f'{apps_file.read_text()}\n{lines}\nscopes = ["admin"]\n')
+    at_the_door(world, "GET", "/health")
+    for redis in (FakeRedis(), connect("redis://127.0.0.1:1/0"), Broken()):
+        client = world.make_client(apps_file=str(path), redis=redis)
+        client.get("/health", headers={"Authorization": f"Bearer {key}"})
+    told, given = world.told_and_given("health")
+    assert given == told
+
+
+def test_every_answer_to_an_incoming_sms_is_told_and_given(world, make_client):
+    world.make_client = lambda **changes: make_client(inbound_token=TOKEN, **changes)
+    at_the_door(world, "POST", WEBHOOK)
+    client = world.make_client()
+    for body in (SMS, {}, {"content": "1" * 4096}):
+        client.post(WEBHOOK, json=body)
+    client.post(WEBHOOK, data="STOP", content_type="text/plain")
+    client.post(f"{WEBHOOK}-", json=SMS)
+    told, given = world.told_and_given("incoming_sms")
+    assert given == told
+
+
+@pytest.mark.parametrize("kind", [JSON, FORM])
+@pytest.mark.parametrize(
+    ("body", "good"),
+    [
+        (SMS, True),
+        (SMS | {"from": PHONE, "surprise": "1"}, True),
+        ({"message_id": "SM-1", "from": PHONE}, True),
+        ({"message_id": "SM-1"}, False),
+        ({"message_id": "", "form": PHONE}, False),
+        ({"form": PHONE}, False),
+    ],
+)
+def test_the_schema_of_an_incoming_sms_is_what_is_taken(make_client, kind, body, good):
+    sent = {"json": body} if kind == JSON else {"data": body}
+    taken = make_client(inbound_token=TOKEN).post(WEBHOOK, **sent).status_code == 204
+    told = document()["paths"]["/webhooks/vavasms/{token}"]["post"]["requestBody"]["content"]
+    schema = {"components": document()["components"], "allOf": [told[kind]["schema"]]}
+    assert (taken, Draft202012Validator(schema).is_valid(body)) == (good, good)
 
 
 GOOD = {"/login-code": {"phone": PHONE}, "/confirm": {"code": "123456", "phone": PHONE}}

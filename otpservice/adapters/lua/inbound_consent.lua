@@ -2,7 +2,6 @@
 -- KEYS  opt-out: STRING otp:{tag}:o:<digest>, there if the holder said STOP; message (not for 'ask')
 -- ARGV  offset, 'stop', 'start' or 'ask', milliseconds to remember the message (not for 'ask')
 -- Gives 'out' or 'in'. A message delivered again must not undo what a later one asked for.
-local OPT_OUT_KEPT = 400 * DAY
 if ARGV[2] ~= 'ask' and redis.call('SET', KEYS[2], '1', 'NX', 'PX', ARGV[3]) then
   if ARGV[2] == 'start' then
     redis.call('DEL', KEYS[1])

@@ -1,0 +1,120 @@
+"""The account's balance, known to all workers and asked for by one of them at a time."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from otpservice.adapters.answers import text
+from otpservice.adapters.scripts import Call, Scripts
+from otpservice.adapters.vavasms import VavasmsError
+from otpservice.verification.balance import BalanceReport, Money, Prices, Traffic, report
+
+log = logging.getLogger(__name__)
+
+PAUSE = 60
+"""Seconds between two calls to the provider, over all workers; a failed one counts as well."""
+
+_ACCOUNT, _DAYS = "otp:{balance}:account", "otp:{balance}:days"
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A balance somebody asked for before."""
+
+    amount: int
+    currency: str
+
+
+class BalanceWatch:
+    """What is left at the provider; threads may share it.
+
+    Args:
+        scripts: runs the scripts.
+        ask: asks the provider, such as ``VavasmsClient.balance``.
+        prices: what the operator says of money.
+
+    Attributes:
+        low: whether the balance was low when this process last heard of it; costs nothing to ask.
+    """
+
+    def __init__(
+        self, scripts: Scripts, ask: Callable[[], Money], prices: Prices | None = None
+    ) -> None:
+        self._scripts = scripts
+        self._ask = ask
+        self._prices = prices or Prices()
+        self.low = False
+
+    def now(self) -> BalanceReport:
+        """The balance; asked for if none is younger than a minute and it is this worker's turn.
+
+        While another worker asks, and for a minute after a call that failed, it is the last one
+        known, with its age.
+
+        Raises:
+            StoreUnavailable: it cannot be told.
+        """
+        return self._look("ask")
+
+    def last(self) -> BalanceReport:
+        """The last one known; never asks the provider.
+
+        Raises:
+            StoreUnavailable: it cannot be told.
+        """
+        return self._look("look")
+
+    def count(self) -> Call:
+        """The script that counts one SMS, to run with others; give its answer to ``counted``."""
+        return Call("balance_count", [_ACCOUNT, _DAYS], [])
+
+    def counted(self, answer: Sequence[Any]) -> None:
+        """Read the answer to ``count``: it tells whether the balance is low."""
+        self._heard(answer[1] == 1)
+
+    def _look(self, mode: str) -> BalanceReport:
+        keys, args = [_ACCOUNT, _DAYS], [PAUSE * 1000, mode]
+        turn, amount, currency, age, problem, today, days = self._scripts.run(
+            Call("balance_read", keys, args)
+        )
+        money: Money | None = _Held(int(amount), text(currency)) if amount else None
+        seconds = None if age < 0 else age // 1000
+        why: str | None = text(problem) or None
+        if turn == "ask":
+            asked, why = self._ask_provider()
+            money, seconds = (asked, 0) if asked else (money, seconds)
+        told = report(money, seconds, why, self._prices, _traffic(today, days))
+        self._heard(told.low)
+        return told
+
+    def _ask_provider(self) -> tuple[Money | None, str | None]:
+        """The balance, or why there is none."""
+        try:
+            money = self._ask()
+        except VavasmsError as error:
+            why = type(error).__name__
+            self._keep("failed", why)
+            log.warning("balance_unknown", extra={"reason": why})
+            return None, why
+        low = self._prices.is_low(money)
+        change = self._keep("said", money.amount, money.currency, int(low))
+        facts = {"amount": money.amount, "currency": money.currency}
+        if change == "fell":
+            log.warning("balance_low", extra={**facts, "threshold": self._prices.low})
+        elif change == "rose":
+            log.info("balance_recovered", extra=facts)
+        return money, None
+
+    def _keep(self, *args: str | int) -> str:
+        (change,) = self._scripts.run(Call("balance_keep", [_ACCOUNT], args))
+        return str(change)
+
+    def _heard(self, low: bool) -> None:
+        self.low = low and self._prices.low is not None
+
+
+def _traffic(today: int, flat: Sequence[bytes]) -> Traffic:
+    held = {text(name): int(n) for name, n in zip(flat[::2], flat[1::2], strict=True)}
+    first = held.pop("first", None)
+    return Traffic(today, first, {int(day): n for day, n in held.items()})

@@ -1,0 +1,16 @@
+-- Count one SMS that was sent.
+-- KEYS  account, days
+-- ARGV  offset
+-- Gives { 'ok', 1 if the balance is low, else 0 }.
+local IN_SIGHT = 7 -- complete days before today
+local today = math.floor(clock(ARGV[1]) / DAY)
+for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do
+  local day = tonumber(field)
+  if day and day < today - IN_SIGHT then
+    redis.call('HDEL', KEYS[2], field)
+  end
+end
+redis.call('HSETNX', KEYS[2], 'first', whole(today))
+redis.call('HINCRBY', KEYS[2], whole(today), '1')
+redis.call('PEXPIRE', KEYS[2], whole((IN_SIGHT + 1) * DAY))
+return { 'ok', redis.call('HEXISTS', KEYS[1], 'low') }
