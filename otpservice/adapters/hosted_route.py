@@ -1,23 +1,10 @@
 """The hosted route: VavaSMS makes the code, sends it and compares the guess."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-
-from otpservice.adapters import vavasms
-from otpservice.verification import errors
+from otpservice.adapters.vavasms import VavasmsClient
+from otpservice.adapters.vavasms_words import in_our_words
 from otpservice.verification.code import Code
 from otpservice.verification.phone import PhoneNumber
 from otpservice.verification.ports import OutgoingCode
-
-_MEANING: Mapping[type[Exception], type[errors.ProviderError]] = {
-    vavasms.Rejected: errors.ProviderRejected,
-    vavasms.Unavailable: errors.ProviderUnavailable,
-    vavasms.NumberRefused: errors.NumberRefused,
-    # An expired code is a wrong one to the outside: EXPIRED_OTP says that the guess was right.
-    vavasms.WrongCode: errors.CodeRefused,
-    vavasms.OtpNotFound: errors.CodeForgotten,
-    vavasms.OutcomeUnknown: errors.OutcomeUnknown,
-}
 
 
 class VavasmsOtpRoute:
@@ -32,13 +19,13 @@ class VavasmsOtpRoute:
 
     name = "vavasms-otp"
 
-    def __init__(self, client: vavasms.VavasmsClient, *, sender_id: str | None = None) -> None:
+    def __init__(self, client: VavasmsClient, *, sender_id: str | None = None) -> None:
         self._client = client
         self._sender_id = sender_id
 
     def send(self, message: OutgoingCode) -> str:
         """Have VavaSMS make a code and send it. See ``ports.Route.send``."""
-        with _in_our_words():
+        with in_our_words():
             receipt = self._client.send_otp(
                 sender_id=message.sender_id,
                 phone=message.phone.digits,
@@ -51,14 +38,5 @@ class VavasmsOtpRoute:
 
     def check(self, phone: PhoneNumber, code: Code) -> None:
         """Have VavaSMS compare ``code``. See ``ports.Route.check``."""
-        with _in_our_words():
+        with in_our_words():
             self._client.verify_otp(phone=phone.digits, code=code.digits, sender_id=self._sender_id)
-
-
-@contextmanager
-def _in_our_words() -> Iterator[None]:
-    try:
-        yield
-    except vavasms.VavasmsError as error:
-        known = next(kind for kind in type(error).__mro__ if kind in _MEANING)
-        raise _MEANING[known] from error

@@ -52,7 +52,7 @@ def test_a_send_asks_for_whole_minutes_never_fewer_than_the_code_lives(ttl, minu
     with FakeProvider(answer(page.OTP_SEND_OK)) as provider:
         client = provider.client()
         route: Route = VavasmsOtpRoute(client)
-        assert route.send(outgoing(ttl)) is None
+        assert route.send(outgoing(ttl)) == "OTP-20190621-2234509"
         client.close()
     form = provider.requests[0].form
     assert form["otp_expiry"] == minutes

@@ -207,7 +207,7 @@ def test_a_code_that_is_not_4_to_9_digits_is_refused_before_anything_is_sent(cod
     ],
 )
 def test_an_address_that_would_show_the_password_is_refused(url):
-    with pytest.raises(ValueError, match="VavaSMS address"):
+    with pytest.raises(ValueError, match="The provider's address"):
         vavasms.VavasmsClient(url=url, username=USERNAME, password=PASSWORD)
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from otpservice.adapters import vavasms
-from otpservice.adapters.vavasms.resolver import addresses
+from otpservice.adapters.bounded_http.resolver import addresses
 from tests.adapters import vavasms_replies as page
 from tests.adapters.fake_provider import FakeProvider, after, answer, cut, drip, hang, reset
 from tests.adapters.test_vavasms_page import balance, check, send
@@ -243,6 +243,21 @@ def test_what_follows_an_answer_never_answers_the_next_call():
                 check(client)
             time.sleep(0.05)
         client.close()
+
+
+def test_an_answer_after_an_interim_one_never_answers_the_next_call():
+    def hint_first(sock):
+        sock.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+        time.sleep(0.2)
+        sock.sendall(YES)
+
+    with FakeProvider(hint_first, answer(page.OTP_VERIFY_913)) as provider:
+        client = provider.client()
+        for error in (vavasms.OutcomeUnknown, vavasms.InvalidOtp):
+            with pytest.raises(error):
+                check(client)
+        client.close()
+        assert provider.connections == 2
 
 
 def test_a_name_lookup_ends_in_time():

@@ -19,6 +19,7 @@ from otpservice.adapters.http_route import HttpRoute
 from otpservice.adapters.text_route import VavasmsTextRoute
 from otpservice.adapters.vavasms import VavasmsClient
 from otpservice.sandbox import SandboxServer
+from otpservice.sandbox.faults import Fault
 from otpservice.verification import errors
 from otpservice.verification.code import Code
 from otpservice.verification.phone import PhoneNumber
@@ -302,5 +303,64 @@ def server():
 @pytest.fixture
 def sandbox(server):
     server.state.reset()
-    yield server
+    yield server.state
     server.state.faults.clear()
+
+
+@pytest.fixture
+def client(server):
+    client = VavasmsClient(
+        url=f"{server.url}/api", username="demo@example.com", password="demo-password", timeout=0.5
+    )
+    yield client
+    client.close()
+
+
+TO_THE_SANDBOX = replace(MESSAGE, sender_id="DEMO")
+
+
+def test_a_text_arrives_in_the_sandbox_with_our_code_in_it(sandbox, client):
+    message_id = VavasmsTextRoute(client).send(TO_THE_SANDBOX)
+    (sms,) = sandbox.inbox(PHONE)
+    assert (sms.message_id, sms.text) == (message_id, f"{WORDS} : {CODE}")
+    assert (sms.kind, sms.sender_id, sms.phone) == ("text", "DEMO", PHONE)
+
+
+def test_the_sandbox_makes_a_hosted_code_and_says_yes_to_it_once(sandbox, client):
+    route = VavasmsOtpRoute(client)
+    message_id = route.send(TO_THE_SANDBOX)
+    (sms,) = sandbox.inbox(PHONE)
+    assert (sms.message_id, sms.text) == (message_id, f"{WORDS} : {sms.code}")
+    with pytest.raises(errors.CodeRefused):
+        route.check(MESSAGE.phone, Code(f"{(int(sms.code) + 1) % 10**6:06}"))
+    assert route.check(MESSAGE.phone, Code(sms.code)) is None
+    with pytest.raises(errors.CodeRefused):
+        route.check(MESSAGE.phone, Code(sms.code))
+
+
+@pytest.mark.parametrize("make", [VavasmsOtpRoute, VavasmsTextRoute])
+@pytest.mark.parametrize(
+    ("fault", "meaning", "left"),
+    [
+        ("hang", errors.OutcomeUnknown, 0),
+        ("hang_after", errors.OutcomeUnknown, 1),
+        ("reset_after", errors.OutcomeUnknown, 1),
+        ("drip", errors.OutcomeUnknown, 1),
+        ("http_500_after", errors.OutcomeUnknown, 1),
+        ("html", errors.OutcomeUnknown, 0),
+        ("no_message_id", errors.OutcomeUnknown, 1),
+        ("redirect", errors.ProviderRejected, 0),
+        ("http_503", errors.ProviderUnavailable, 0),
+        ("901", errors.ProviderRejected, 0),
+        ("902", errors.ProviderRejected, 0),
+        ("903", errors.NumberRefused, 0),
+    ],
+)
+def test_a_fault_of_the_sandbox_means_for_a_send(sandbox, client, make, fault, meaning, left):
+    wait = {"delay_ms": 1500} if fault.startswith("hang") else {}
+    sandbox.faults.put(Fault.parse({"operation": "*", "fault": fault, **wait}))
+    with pytest.raises(errors.ProviderError) as caught:
+        make(client).send(TO_THE_SANDBOX)
+    assert type(caught.value) is meaning
+    assert len(sandbox.inbox(PHONE)) == left
+    assert sum(sandbox.calls().values()) == 1

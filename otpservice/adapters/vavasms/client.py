@@ -9,6 +9,8 @@ from time import monotonic
 from typing import TypeVar
 from urllib.parse import urlencode
 
+from otpservice.adapters.bounded_http import AnswerLost, NoConnection, Reply, Transport
+from otpservice.adapters.bounded_http.transport import MAX_IDLE
 from otpservice.adapters.vavasms.answers import Answer, read_answer
 from otpservice.adapters.vavasms.errors import OutcomeUnknown, Unavailable, VavasmsError
 from otpservice.adapters.vavasms.operations import (
@@ -34,14 +36,9 @@ from otpservice.adapters.vavasms.receipts import (
     read_statuses,
     read_text_receipt,
 )
-from otpservice.adapters.vavasms.transport import AnswerLost, NoConnection, Reply, Transport
 
 PLACEHOLDER = "##OTP##"
 """Where the provider puts the code in a message."""
-
-MAX_IDLE = 4.0
-"""Seconds a connection is kept unused: less than the 5 after which Apache closes one by default,
-so that a request does not meet a server that is just hanging up."""
 
 log = logging.getLogger("otpservice.vavasms")
 
@@ -53,6 +50,8 @@ _SENDER_ID = re.compile(r"[A-Za-z0-9]{3,11}")
 _LANGUAGE = re.compile(r"[A-Za-z]{2}(?:[-_][A-Za-z]{2})?")
 _PATH = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*")
 _OTP_LENGTHS = range(4, 10)
+
+_HEADERS = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 class VavasmsClient:
@@ -102,7 +101,7 @@ class VavasmsClient:
         self._transport = Transport(
             url,
             timeout=timeout,
-            connect_timeout=min(connect_timeout, timeout),
+            connect_timeout=connect_timeout,
             pool_size=pool_size,
             max_idle=max_idle,
             ssl_context=ssl_context,
@@ -218,9 +217,10 @@ class VavasmsClient:
 
     def _ask(self, operation: Operation, fields: Mapping[str, str]) -> Answer:
         lang = {"lang": self._lang} if self._lang else {}
-        form = urlencode(self._credentials | dict(fields) | lang)
+        form = urlencode(self._credentials | dict(fields) | lang).encode("ascii")
+        reply: Reply | type[VavasmsError]
         try:
-            reply: Reply | type[VavasmsError] = self._transport.post(f"v1/{operation.path}", form)
+            reply = self._transport.post(form, _HEADERS, below=f"v1/{operation.path}")
         except NoConnection as error:
             reply, reason = Unavailable, str(error)
         except AnswerLost as error:

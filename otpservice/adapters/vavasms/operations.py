@@ -7,6 +7,7 @@ was refused may be tried elsewhere, a check that was not clearly answered stays 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from otpservice.adapters.bounded_http import NOT_DONE, TURNED_AWAY
 from otpservice.adapters.vavasms.answers import Answer
 from otpservice.adapters.vavasms.errors import (
     ExpiredOtp,
@@ -45,10 +46,10 @@ _CHECK: Errors = {
 }
 _ERROR_NAMES = frozenset(NAMES.values()) | _CHECK.keys()
 
-_TURNED_AWAY: Mapping[int, type[VavasmsError]] = {429: Unavailable, 503: Unavailable}
+_TURNED_AWAY: Mapping[int, type[VavasmsError]] = dict.fromkeys(TURNED_AWAY, Unavailable)
 _NOT_DONE: Mapping[int, type[VavasmsError]] = {
     **_TURNED_AWAY,
-    **dict.fromkeys((*range(300, 400), 404, 405, 413), Rejected),
+    **dict.fromkeys(NOT_DONE, Rejected),
 }
 
 

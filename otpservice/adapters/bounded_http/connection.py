@@ -13,7 +13,7 @@ from time import monotonic
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
-from otpservice.adapters.vavasms.resolver import addresses
+from otpservice.adapters.bounded_http.resolver import addresses
 
 MAX_ANSWER = 64 * 1024
 """Bytes of one answer, headers included; the longest on the provider's page has about 250."""
@@ -77,11 +77,14 @@ class BoundedResponse(http.client.HTTPResponse):
 
         Raises:
             HTTPException: they are cut or malformed. The base class takes what it got for all,
-                and urllib3 logs what it could not parse.
+                and urllib3 logs what it could not parse. Or they are not the last word (103): the
+                real answer is still to come, and must not answer the next request.
         """
         super().begin()
         if self._reader.ended or self.msg.defects or self.msg.get_payload():
             raise http.client.HTTPException("bad headers")
+        if self.status < http.client.OK:
+            raise http.client.HTTPException("interim answer")
 
 
 class BoundedHTTPConnection(HTTPConnection):

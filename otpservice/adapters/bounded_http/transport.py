@@ -1,17 +1,18 @@
-"""One POST to the provider: within its deadline, to nobody else, and never twice."""
+"""One POST to a provider: within its deadline, to nobody else, and never twice."""
 
 import http.client
 import ipaddress
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 
-from urllib3 import Timeout
+from urllib3 import BaseHTTPResponse, Timeout
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationParseError
 from urllib3.util import Url, parse_url
 
-from otpservice.adapters.vavasms.connection import (
+from otpservice.adapters.bounded_http.connection import (
     MAX_ANSWER,
     BoundedHTTPConnection,
     BoundedHTTPSConnection,
@@ -20,8 +21,17 @@ from otpservice.adapters.vavasms.connection import (
 MAX_TRIES = 2
 """Tries to connect; the second only because nothing was sent by the first."""
 
+MAX_IDLE = 4.0
+"""Seconds a connection is kept unused: less than the 5 after which Apache closes one by default,
+so that a request does not meet a server that is just hanging up."""
+
+TURNED_AWAY = frozenset({429, 503})
+"""HTTP statuses of a server that took no notice of the request: too busy."""
+
+NOT_DONE = frozenset({*range(300, 400), 404, 405, 413})
+"""HTTP statuses that say for sure that nothing was done: not here, not so, not that much."""
+
 _HEADERS = {
-    "Content-Type": "application/x-www-form-urlencoded",
     "Accept": "application/json",
     "Accept-Encoding": "identity",
     "User-Agent": "otpservice",
@@ -33,7 +43,14 @@ class NoConnection(Exception):
 
 
 class AnswerLost(Exception):
-    """The request left, all of it or a part, and no whole answer came back."""
+    """The request left, all of it or a part, and no whole answer came back.
+
+    ``status`` is the answer's, if its headers came whole and only the body was lost; else None.
+    """
+
+    def __init__(self, reason: str, status: int | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +73,15 @@ class Transport:
     """Connections to one server, shared by any number of threads.
 
     Args:
-        url: the API's base address; https, or http to a loopback address.
+        url: the server's address, or that of all its paths; https, or http to a loopback address.
         timeout: seconds for one call in all.
-        connect_timeout: of these, for name lookup, connecting and the TLS handshake together.
+        connect_timeout: of these at most, for name lookup, connecting and the TLS handshake.
         pool_size: connections kept for reuse; more are opened when needed, then closed.
         max_idle: seconds after which a kept connection is not trusted to be alive.
         ssl_context: other trusted certificates than the system's.
 
     Raises:
-        ValueError: the address or the context would put the password at risk.
+        ValueError: the address or the context would put what is sent at risk.
     """
 
     def __init__(
@@ -72,15 +89,15 @@ class Transport:
         url: str,
         *,
         timeout: float,
-        connect_timeout: float,
-        pool_size: int,
-        max_idle: float,
+        connect_timeout: float = 3.0,
+        pool_size: int = 500,
+        max_idle: float = MAX_IDLE,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         target = _safe(url)
-        self._base = (target.path or "").rstrip("/")
+        self._path = target.path or "/"
         self._timeout = timeout
-        self._connect_timeout = connect_timeout
+        self._connect_timeout = min(connect_timeout, timeout)
         if target.scheme == "http":
             self._pool: HTTPConnectionPool = _PlainPool(
                 target.host or "", target.port, maxsize=pool_size, max_idle=max_idle
@@ -94,13 +111,14 @@ class Transport:
                 ssl_context=_checking(ssl_context),
             )
 
-    def post(self, path: str, form: str) -> Reply:
-        """Send the URL-encoded ``form`` to ``path`` and return the whole answer.
+    def post(self, body: bytes, headers: Mapping[str, str], *, below: str = "") -> Reply:
+        """Send ``body`` to the address, or to the path ``below`` it; return the whole answer.
 
         Raises:
             NoConnection: surely not sent.
             AnswerLost: perhaps sent.
         """
+        path = f"{self._path.rstrip('/')}/{below}" if below else self._path
         deadline = monotonic() + self._timeout
         failure = "Timeout"
         for _ in range(MAX_TRIES):
@@ -108,7 +126,7 @@ class Transport:
             if left <= 0:
                 break
             try:
-                return self._exchange(f"{self._base}/{path}", form, left)
+                return self._exchange(path, body, headers, left)
             except ConnectTimeoutError as error:
                 failure = _reason(error)
         # Outside the handler: urllib3's errors hold addresses and bodies, and would be chained.
@@ -118,36 +136,42 @@ class Transport:
         """Close the connections that are not in use."""
         self._pool.close()
 
-    def _exchange(self, path: str, form: str, left: float) -> Reply:
-        failure = ""
+    def _exchange(self, path: str, body: bytes, headers: Mapping[str, str], left: float) -> Reply:
+        response, failure = None, ""
         try:
-            return self._ask(path, form, left)
+            response = self._ask(path, body, headers, left)
+            return Reply(response.status, _whole_body(response))
         except ConnectTimeoutError:
             raise
         except (HTTPError, http.client.HTTPException, OSError, ValueError) as error:
             failure = _reason(error)
-        raise AnswerLost(failure)
+        raise AnswerLost(failure, response.status if response else None)
 
-    def _ask(self, path: str, form: str, left: float) -> Reply:
-        response = self._pool.urlopen(
+    def _ask(
+        self, path: str, body: bytes, headers: Mapping[str, str], left: float
+    ) -> BaseHTTPResponse:
+        return self._pool.urlopen(
             "POST",
             path,
-            body=form.encode("ascii"),
-            headers=_HEADERS,
+            body=body,
+            headers={**_HEADERS, **headers},
             retries=False,
             redirect=False,
             timeout=Timeout(connect=min(self._connect_timeout, left), total=left),
             preload_content=False,
             decode_content=False,
         )
-        body = bytearray()
-        try:
-            # Until it is empty: only then urllib3 tells a body that was cut from one that ended.
-            while chunk := response.read(MAX_ANSWER, decode_content=False):
-                body += chunk
-        finally:
-            response.close()
-        return Reply(response.status, bytes(body))
+
+
+def _whole_body(response: BaseHTTPResponse) -> bytes:
+    body = bytearray()
+    try:
+        # Until it is empty: only then urllib3 tells a body that was cut from one that ended.
+        while chunk := response.read(MAX_ANSWER, decode_content=False):
+            body += chunk
+    finally:
+        response.close()
+    return bytes(body)
 
 
 def _reason(error: BaseException) -> str:
@@ -160,12 +184,12 @@ def _safe(url: str) -> Url:
     try:
         target = parse_url(url)
     except LocationParseError:
-        raise ValueError("The VavaSMS address is not a URL.") from None
+        raise ValueError("The provider's address is not a URL.") from None
     if not target.host or target.auth or target.query or target.fragment:
-        raise ValueError("The VavaSMS address must be scheme, host and path only.")
+        raise ValueError("The provider's address must be scheme, host and path only.")
     if target.scheme == "https" or (target.scheme == "http" and _is_loopback(target.host)):
         return target
-    raise ValueError("The VavaSMS address must be https; plain http only to a loopback address.")
+    raise ValueError("The provider's address must be https; plain http only to a loopback address.")
 
 
 def _is_loopback(host: str) -> bool:
