@@ -7,7 +7,9 @@ from flask import Flask
 from redis import Redis
 
 from otpservice.adapters.balance_watch import BalanceWatch
+from otpservice.adapters.breaker import GuardedRoute, guarded
 from otpservice.adapters.hosted_route import VavasmsOtpRoute
+from otpservice.adapters.http_route import HttpRoute
 from otpservice.adapters.pumping_guard import PumpingGuard
 from otpservice.adapters.redis_client import connect
 from otpservice.adapters.redis_health import redis_details
@@ -15,11 +17,13 @@ from otpservice.adapters.redis_idempotency import RedisIdempotency
 from otpservice.adapters.redis_inbound import RedisInbound
 from otpservice.adapters.redis_store import RedisStore
 from otpservice.adapters.scripts import Scripts
+from otpservice.adapters.text_route import TracedTextRoute, VavasmsTextRoute
 from otpservice.adapters.vavasms import VavasmsClient
 from otpservice.settings import Settings
 from otpservice.verification.balance import Money, Prices
 from otpservice.verification.digest import Digester
 from otpservice.verification.inbound import Inbound
+from otpservice.verification.message import size
 from otpservice.verification.ports import Route, Store
 from otpservice.verification.service import VerificationService
 from otpservice.web.admin import Vitals, admin_blueprint
@@ -71,8 +75,13 @@ def create_app(
 
     redis = connect(settings.redis_url) if redis is None else redis
     digester = Digester(settings.secret_keys)
-    store = redis_store(redis, digester, settings) if store is None else store
-    routes = _routes(settings) if routes is None else routes
+    client = vavasms_client(settings) if settings.vavasms_username else None
+    if routes is None:
+        routes = _routes(settings, client)
+    if ask_balance is None and client:
+        ask_balance = client.balance
+    watch = _balance_watch(Scripts(redis), settings, ask_balance)
+    store = redis_store(redis, digester, settings, watch) if store is None else store
     service = VerificationService(store, routes, settings.policy, sending=settings.sending)
     door = Door(
         app, redis, phone_limit=settings.phone_rate_limit, app_limit=settings.app_rate_limit
@@ -80,24 +89,15 @@ def create_app(
     intake = Intake(door, digester, settings)
     lease = settings.provider_timeout + _BEYOND_THE_PROVIDER
     once = Once(app, RedisIdempotency(redis, settings.secret_keys, lease=lease))
-    app.register_blueprint(verifications_blueprint(service, intake, once, settings))
-    scripts = Scripts(redis)
-    inbound = RedisInbound(scripts, digester)
-    receive = Inbound(inbound, VavasmsClient.parse_incoming, region=settings.default_region).receive
-    app.register_blueprint(inbound_blueprint(receive, settings.inbound_token))
-    watch = _balance_watch(scripts, settings, ask_balance)
-
-    def degraded() -> list[str]:
-        return ["low_balance"] if watch and watch.low else []
-
-    app.register_blueprint(health_blueprint(store, degraded))
-    vitals = Vitals(
-        redis=partial(redis_details, redis),
-        balance=watch.now if watch else lambda: None,
-        provider_url=settings.vavasms_url,
-        degraded=degraded,
-        warnings=settings.warnings,
+    inbound = Inbound(
+        RedisInbound(Scripts(redis), digester),
+        VavasmsClient.parse_incoming,
+        region=settings.default_region,
     )
+    vitals = _vitals(settings, redis, routes, watch)
+    app.register_blueprint(verifications_blueprint(service, intake, once, settings))
+    app.register_blueprint(inbound_blueprint(inbound.receive, settings.inbound_token))
+    app.register_blueprint(health_blueprint(store, vitals.degraded))
     app.register_blueprint(admin_blueprint(settings.apps, vitals))
     app.register_blueprint(openapi_blueprint())
     return app
@@ -117,23 +117,69 @@ def vavasms_client(settings: Settings) -> VavasmsClient:
     )
 
 
-def redis_store(redis: Redis, digester: Digester, settings: Settings) -> RedisStore:
+def redis_store(
+    redis: Redis, digester: Digester, settings: Settings, watch: BalanceWatch | None = None
+) -> RedisStore:
     """The store of the settings' limits."""
     guard = None
     if settings.pumping_guard != "off":
         guard = PumpingGuard(digester, enforce=settings.pumping_guard == "enforce")
-    return RedisStore(redis, digester, settings.policy, guard=guard)
+    return RedisStore(redis, digester, settings.policy, guard=guard, watch=watch)
+
+
+def _routes(settings: Settings, client: VavasmsClient | None) -> dict[str, GuardedRoute]:
+    """All routes the settings have what it takes for: old codes outlive a change of ROUTES."""
+    routes: list[Route] = []
+    if client:
+        text_route = TracedTextRoute if settings.vavasms_status_path else VavasmsTextRoute
+        sender_id = settings.vavasms_sender_id
+        routes += [VavasmsOtpRoute(client, sender_id=sender_id), text_route(client)]
+    if settings.http_route_url and settings.http_route_secret:
+        url, secret = settings.http_route_url, settings.http_route_secret
+        routes.append(HttpRoute(url, secret, timeout=settings.provider_timeout))
+    failures, seconds = settings.breaker_failures, settings.breaker_seconds
+    return {route.name: guarded(route, failures=failures, seconds=seconds) for route in routes}
 
 
 def _balance_watch(
     scripts: Scripts, settings: Settings, ask: Callable[[], Money] | None
 ) -> BalanceWatch | None:
     """The watch over the account of the settings; None if they have none."""
-    if ask is None and not (settings.vavasms_username and settings.vavasms_password):
+    if ask is None:
         return None
-    prices = Prices(sms=settings.sms_price_xof, low=settings.low_balance_xof)
-    return BalanceWatch(scripts, ask or vavasms_client(settings).balance, prices)
+    length = settings.policy.code_length
+    templates = [settings.template_for(app, None) for app in settings.apps]
+    prices = Prices(
+        sms=settings.sms_price_xof,
+        parts=max(size(template, length).parts for template in templates),
+        low=settings.low_balance_xof,
+    )
+    paid = (VavasmsOtpRoute.name, VavasmsTextRoute.name)
+    return BalanceWatch(scripts, ask, prices, routes=paid)
 
 
-def _routes(settings: Settings) -> dict[str, Route]:
-    return {VavasmsOtpRoute.name: VavasmsOtpRoute(vavasms_client(settings))}
+def _vitals(
+    settings: Settings, redis: Redis, routes: Mapping[str, Route], watch: BalanceWatch | None
+) -> Vitals:
+    """Where the health pages look."""
+    guarded_routes = [route for route in routes.values() if isinstance(route, GuardedRoute)]
+
+    def degraded() -> list[str]:
+        troubles = [trouble for route in guarded_routes for trouble in route.troubles]
+        return [*troubles, "low_balance"] if watch and watch.low else troubles
+
+    def breakers() -> dict[str, str]:
+        return {
+            f"{route.name} {operation}": breaker.state
+            for route in guarded_routes
+            for operation, breaker in route.breakers.items()
+        }
+
+    return Vitals(
+        redis=partial(redis_details, redis),
+        balance=watch.now if watch else lambda: None,
+        provider_url=settings.vavasms_url,
+        breakers=breakers,
+        degraded=degraded,
+        warnings=settings.warnings,
+    )

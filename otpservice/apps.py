@@ -20,7 +20,7 @@ from otpservice.verification.errors import InvalidSettings
 from otpservice.verification.policy import DAY, Quota
 
 KNOWN_ROUTES = ("vavasms-otp", "vavasms-text", "http")
-AVAILABLE_ROUTES = ("vavasms-otp",)
+DEFAULT_ROUTES = ("vavasms-otp", "vavasms-text")
 SCOPES = ("verify", "admin", "metrics")
 
 # Keys are 48 characters; what is much longer is no key, and hashing it would only cost time.
@@ -215,8 +215,6 @@ def routes(names: Sequence[str]) -> tuple[str, ...]:
     if unknown or not names or len(set(names)) < len(names):
         said = shown(unknown[0] if unknown else ",".join(names))
         raise ValueError(f"must be among {', '.join(KNOWN_ROUTES)}, each once, not {said}")
-    if later := [name for name in names if name not in AVAILABLE_ROUTES]:
-        raise ValueError(f"names {later[0]}, which is not available in this release")
     return tuple(names)
 
 

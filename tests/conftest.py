@@ -73,4 +73,5 @@ def environment(apps_file: Path) -> Mapping[str, str]:
         "OTPSERVICE_VAVASMS_USERNAME": "demo@example.com",
         "OTPSERVICE_VAVASMS_PASSWORD": "demo-password",
         "OTPSERVICE_VAVASMS_SENDER_ID": "DEMO",
+        "OTPSERVICE_ROUTES": "vavasms-otp",
     }

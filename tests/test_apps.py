@@ -145,7 +145,6 @@ def test_two_apps_with_one_key_are_a_mistake_that_names_both():
         ("countries = {}", "countries must be a list of one or more strings, not {}"),
         ('routes = ["sms"]', "routes must be among"),
         ('routes = ["vavasms-otp", "vavasms-otp"]', "routes must be among"),
-        ('routes = ["http"]', "routes names http, which is not available in this release"),
         ('send_quota = "5/fortnight"', "send_quota must be limits such as 5/hour;10/day"),
         ("send_quota = 5", "send_quota must be a string, not 5"),
         ("daily_send_budget = true", "daily_send_budget must be a whole number from 0, not True"),

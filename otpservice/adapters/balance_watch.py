@@ -1,7 +1,7 @@
 """The account's balance, known to all workers and asked for by one of them at a time."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,18 +33,29 @@ class BalanceWatch:
         scripts: runs the scripts.
         ask: asks the provider, such as ``VavasmsClient.balance``.
         prices: what the operator says of money.
+        routes: names of the routes whose SMS this account pays for.
 
     Attributes:
         low: whether the balance was low when this process last heard of it; costs nothing to ask.
     """
 
     def __init__(
-        self, scripts: Scripts, ask: Callable[[], Money], prices: Prices | None = None
+        self,
+        scripts: Scripts,
+        ask: Callable[[], Money],
+        prices: Prices | None = None,
+        *,
+        routes: Collection[str] = (),
     ) -> None:
         self._scripts = scripts
         self._ask = ask
         self._prices = prices or Prices()
+        self._routes = frozenset(routes)
         self.low = False
+
+    def pays_for(self, route: str) -> bool:
+        """Whether an SMS by this route comes from the account."""
+        return route in self._routes
 
     def now(self) -> BalanceReport:
         """The balance; asked for if none is younger than a minute and it is this worker's turn.

@@ -13,7 +13,11 @@ from math import ceil
 from threading import Lock
 from typing import Literal, TypeVar
 
-from otpservice.adapters.vavasms_words import concerns_every_call, concerns_one_caller
+from otpservice.adapters.vavasms_words import (
+    concerns_every_call,
+    concerns_one_caller,
+    concerns_one_sender,
+)
 from otpservice.verification.code import Code
 from otpservice.verification.errors import (
     NotDone,
@@ -22,7 +26,7 @@ from otpservice.verification.errors import (
     ProviderUnavailable,
 )
 from otpservice.verification.phone import PhoneNumber
-from otpservice.verification.ports import HostedRoute, OutgoingCode, Route
+from otpservice.verification.ports import HostedRoute, OutgoingCode, Route, TracedRoute
 
 log = logging.getLogger("otpservice.breaker")
 
@@ -173,10 +177,48 @@ class GuardedRoute:
         self.name = route.name
         self._route = route
         self.breakers = breakers
+        self._refused_senders: set[str] = set()
+
+    @property
+    def refused_for(self) -> int:
+        """Seconds for which a send would be refused unasked; 0 if it would be asked."""
+        return self.breakers["send"].retry_after
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """What is wrong with the route as far as this process knows, a few words each."""
+        breakers = [
+            f"{self.name} {operation}: {breaker.reason}"
+            for operation, breaker in self.breakers.items()
+            if breaker.state != "closed"
+        ]
+        senders = [
+            f"{self.name} sender ID {name}: refused" for name in sorted(self._refused_senders)
+        ]
+        return (*breakers, *senders)
 
     def send(self, message: OutgoingCode) -> str:
         """Send one SMS. See ``ports.Route.send``."""
-        return self.breakers["send"].call(lambda: self._route.send(message))
+        try:
+            message_id = self.breakers["send"].call(lambda: self._route.send(message))
+        except ProviderError as error:
+            if concerns_one_sender(error):
+                self._refused_senders.add(message.sender_id)
+            raise
+        self._refused_senders.discard(message.sender_id)
+        return message_id
+
+
+class GuardedTracedRoute(GuardedRoute):
+    """A route that tells what became of an SMS; asking that goes through no breaker."""
+
+    def __init__(self, route: TracedRoute, breakers: Mapping[str, CircuitBreaker]) -> None:
+        super().__init__(route, breakers)
+        self._traced = route
+
+    def delivery(self, message_id: str) -> str:
+        """What became of an SMS. See ``ports.TracedRoute.delivery``."""
+        return self._traced.delivery(message_id)
 
 
 class GuardedHostedRoute(GuardedRoute):
@@ -214,6 +256,8 @@ def guarded(
 
     if isinstance(route, HostedRoute):
         return GuardedHostedRoute(route, {"send": breaker("send"), "check": breaker("check")})
+    if isinstance(route, TracedRoute):
+        return GuardedTracedRoute(route, {"send": breaker("send")})
     return GuardedRoute(route, {"send": breaker("send")})
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from redis import Redis
 
 from otpservice.adapters.answers import STATE_ERRORS, count, refusal, seconds, text, time
+from otpservice.adapters.balance_watch import BalanceWatch
 from otpservice.adapters.keys import key_of, record_key, tag_of, verification_id
 from otpservice.adapters.pumping_guard import PumpingGuard
 from otpservice.adapters.scripts import Call, Scripts
@@ -62,6 +63,7 @@ class RedisStore:
         digester: makes the digests that stand for phones and codes.
         policy: the limits; Redis holds no configuration.
         guard: watches for SMS pumping; None does not.
+        watch: counts the SMS that an account pays for; None does not.
         clock_offset: see ``Scripts``.
     """
 
@@ -72,6 +74,7 @@ class RedisStore:
         policy: Policy,
         *,
         guard: PumpingGuard | None = None,
+        watch: BalanceWatch | None = None,
         clock_offset: int = 0,
     ) -> None:
         self._redis = redis
@@ -79,6 +82,7 @@ class RedisStore:
         self._policy = policy
         self._quota = pairs(policy.phone_quota)
         self._scripts = Scripts(redis, clock_offset=clock_offset)
+        self._watch = watch
         self._shared = SharedQuotas(self._scripts, digester, policy, guard)
 
     @property
@@ -176,8 +180,12 @@ class RedisStore:
             self._policy.max_attempts,
             self._hold,
         ]
-        call = Call("settle_send", [record_key(reservation.id)], args)
-        (result,) = self._scripts.run(call)
+        calls = [Call("settle_send", [record_key(reservation.id)], args)]
+        if self._watch and self._watch.pays_for(sending.route):
+            calls.append(self._watch.count())
+        (result,), *counted = self._scripts.run_all(calls)
+        if self._watch and counted:
+            self._watch.counted(counted[0])
         if sending.outcome is SendOutcome.GIVEN_BACK and result == "ok":
             self._shared.give_back(reservation.taken)
 

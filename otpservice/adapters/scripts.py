@@ -53,8 +53,8 @@ class Scripts:
         Raises:
             StoreUnavailable: one of them was not answered; any of them may have run.
         """
-        if not calls:
-            return []
+        if len(calls) <= 1:
+            return [self.run(call) for call in calls]
         answers = self._pipeline(calls)
         missing = [n for n, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
         for n in missing:  # the first time on this server; they were not run

@@ -26,3 +26,13 @@ class VavasmsTextRoute:
                 sender_id=message.sender_id, phones=[message.phone.digits], message=message.text
             )
         return receipt.message_ids[0]
+
+
+class TracedTextRoute(VavasmsTextRoute):
+    """The same where VavaSMS has told where to ask for an SMS's status."""
+
+    def delivery(self, message_id: str) -> str:
+        """VavaSMS's word for the state of an SMS. See ``ports.TracedRoute.delivery``."""
+        with in_our_words():
+            rows = self._client.text_status(message_id)
+        return next((row.status for row in rows if row.message_id == message_id), "")

@@ -42,3 +42,8 @@ def concerns_one_caller(error: errors.ProviderError) -> bool:
     return isinstance(cause, vavasms.VavasmsError) and (
         cause.code in _ONE_CALLERS_CODES or cause.name in _ONE_CALLERS_NAMES
     )
+
+
+def concerns_one_sender(error: errors.ProviderError) -> bool:
+    """Whether VavaSMS does not know the sender ID."""
+    return isinstance(error.__cause__, vavasms.InvalidSenderId)

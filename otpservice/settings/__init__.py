@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from otpservice.apps import AVAILABLE_ROUTES, KNOWN_ROUTES, App, Apps
+from otpservice.apps import DEFAULT_ROUTES, KNOWN_ROUTES, App, Apps
 from otpservice.settings.advice import warnings_about
 from otpservice.settings.reading import read_all
 from otpservice.settings.table import SETTINGS, Setting
 from otpservice.verification.message import Wording, compose
 from otpservice.verification.policy import Policy
 
-__all__ = ["AVAILABLE_ROUTES", "KNOWN_ROUTES", "SETTINGS", "Setting", "Settings"]
+__all__ = ["DEFAULT_ROUTES", "KNOWN_ROUTES", "SETTINGS", "Setting", "Settings"]
 
 _POLICY = (
     "code_length",

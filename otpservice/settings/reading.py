@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from otpservice.apps import unknown_names
+from otpservice.apps import DEFAULT_ROUTES, unknown_names
 from otpservice.settings.table import PREFIX, SETTINGS, Setting
 from otpservice.settings.values import file_text
 from otpservice.verification.errors import InvalidSettings
@@ -71,7 +71,7 @@ def _find(setting: Setting, environ: Mapping[str, str]) -> tuple[str, str]:
 
 def _missing_for_routes(values: Mapping[str, Any]) -> list[str]:
     """Settings the routes in use need and that are empty; those with a mistake are told already."""
-    used = set(values.get("ROUTES", ("vavasms-otp",)))
+    used = set(values.get("ROUTES", DEFAULT_ROUTES))
     for app in values.get("APPS_FILE", ()):
         used.update(app.routes or ())
     families = {route.partition("-")[0] for route in used}

@@ -96,7 +96,12 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "unconfirmed: the provider's lang field, two letters; empty = not sent",
     ),
-    Setting("ROUTES", values.route_list, "vavasms-otp", "ways to send a code, first choice first"),
+    Setting(
+        "ROUTES",
+        values.route_list,
+        "vavasms-otp,vavasms-text",
+        "ways to send a code, first choice first",
+    ),
     Setting(
         "HTTP_ROUTE_URL",
         optional(values.provider_url),

@@ -113,6 +113,15 @@ class TracedRoute(Route, Protocol):
         """
 
 
+@runtime_checkable
+class RefusingRoute(Route, Protocol):
+    """A route that knows when it need not be asked."""
+
+    @property
+    def refused_for(self) -> int:
+        """Seconds for which a send would be refused unasked; 0 if it would be asked."""
+
+
 @dataclass(frozen=True, slots=True)
 class SendRequest:
     """One SMS somebody asks for, with all that limits it.

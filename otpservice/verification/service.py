@@ -32,6 +32,7 @@ from otpservice.verification.ports import (
     HostedRoute,
     OutgoingCode,
     Owner,
+    RefusingRoute,
     Route,
     Sending,
     SendOutcome,
@@ -140,6 +141,9 @@ class VerificationService:
         if not self._sending:
             raise SendingDisabled
         self._store.preview_send(self._with_code(request, routes))
+        waits = [self._refused_for(self._routes[name]) for name in routes]
+        if waits and all(waits):
+            raise ProviderUnavailable(min(waits))
 
     def check(
         self, owner: Owner, subject: str | PhoneNumber, code: Code, address: str | None = None
@@ -202,7 +206,7 @@ class VerificationService:
         except ProviderError:
             return held.delivery or None
         self._store.keep_delivery(held, word)
-        return word
+        return word or None
 
     def cancel(self, app: str, id: str) -> None:
         """Take a verification back: its codes approve nothing any more.
@@ -216,6 +220,9 @@ class VerificationService:
             raise AlreadyConfirmed(id)
         if before.status is Status.EXPIRED:
             raise Expired(id)
+
+    def _refused_for(self, route: Route) -> int:
+        return route.refused_for if isinstance(route, RefusingRoute) else 0
 
     def _with_code(self, request: SendRequest, routes: Sequence[str]) -> SendRequest:
         """The request, with a code of ours if one of its routes is local."""
