@@ -1,17 +1,16 @@
 """The otpservice command."""
 
 # ruff: noqa: PLC0415 - each command imports what it needs: --help should not wait for Flask
-import re
 import signal
-import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
 from otpservice import __version__
+from otpservice.bind import Address, HostPort, require_free
 
 if TYPE_CHECKING:
     from otpservice.adapters.vavasms import VavasmsClient
@@ -19,38 +18,10 @@ if TYPE_CHECKING:
     from otpservice.settings import Settings
     from otpservice.verification.phone import PhoneNumber
 
-_HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
-_LAST_PORT = 65_535
-
 # One thread takes one connection to Redis, of which a worker opens 4,096 at the most.
 _MOST_THREADS = 4000
 
 _COLOURS = {"ok": "green", "warning": "yellow", "FAIL": "red"}
-
-
-class _Address(NamedTuple):
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-class _HostPort(click.ParamType[_Address]):
-    name = "HOST:PORT"
-
-    def convert(
-        self,
-        value: str | _Address,
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> _Address:
-        if isinstance(value, _Address):
-            return value
-        match = _HOST_PORT.fullmatch(value)
-        if match is None or int(match[2]) > _LAST_PORT:
-            self.fail(f"{value!r} is not like 127.0.0.1:8000 or [::1]:8000.", param, ctx)
-        return _Address(match[1].strip("[]"), int(match[2]))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -64,7 +35,7 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--bind", type=_HostPort(), default="127.0.0.1:8000", show_default=True)
+@click.option("--bind", type=HostPort(), default="127.0.0.1:8000", show_default=True)
 @click.option(
     "--workers", type=click.IntRange(min=1), help="Processes.  [default: one for each core]"
 )
@@ -75,7 +46,7 @@ def main() -> None:
     show_default=True,
     help="Requests one worker handles at once; the next ones are answered `overloaded`.",
 )
-def serve(bind: _Address, workers: int | None, threads: int) -> None:
+def serve(bind: Address, workers: int | None, threads: int) -> None:
     """Run the service under gunicorn, until SIGTERM or Ctrl-C.
 
     Needs the Redis or Valkey that OTPSERVICE_REDIS_URL names; while that is away, requests are
@@ -87,13 +58,13 @@ def serve(bind: _Address, workers: int | None, threads: int) -> None:
 
 
 @main.command()
-@click.option("--bind", type=_HostPort(), default="127.0.0.1:8025", show_default=True)
+@click.option("--bind", type=HostPort(), default="127.0.0.1:8025", show_default=True)
 @click.option(
     "--notification-url",
     metavar="URL",
     help="Where incoming SMS are posted to; a loopback address.",
 )
-def sandbox(bind: _Address, notification_url: str | None) -> None:
+def sandbox(bind: Address, notification_url: str | None) -> None:
     """Run a stand-in for VavaSMS.
 
     It sends nothing to any phone and shows every SMS in its inbox.
@@ -112,18 +83,10 @@ def sandbox(bind: _Address, notification_url: str | None) -> None:
     server.stop()
 
 
-def _sandbox_server(bind: _Address, notification_url: str | None) -> "SandboxServer":
+def _sandbox_server(bind: Address, notification_url: str | None) -> "SandboxServer":
     from otpservice.sandbox import SandboxServer
 
-    family = socket.AF_INET6 if ":" in bind.host else socket.AF_INET
-    # Tried before, as the server itself would end the process with several lines.
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(bind)
-        except (OSError, UnicodeError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise click.ClickException(f"cannot listen on {bind}: {reason}") from None
+    require_free(bind)
     try:
         return SandboxServer(bind.host, bind.port, notification_url=notification_url)
     except ValueError as error:
@@ -267,18 +230,37 @@ def unlock(phone: str) -> None:
     _print_about(phone, support.unlock)
 
 
+@main.command()
+@click.option("--last", type=click.IntRange(1, 1000), default=20, show_default=True)
+def inbox(last: int) -> None:
+    """Show incoming SMS, newest first; senders and runs of digits are masked.
+
+    They come by POST /webhooks/vavasms/TOKEN, see OTPSERVICE_INBOUND_TOKEN.
+    """
+    from otpservice import support
+    from otpservice.server import settings_or_exit
+
+    settings = settings_or_exit()
+    _print_from_redis(lambda: support.inbox(settings, last))
+
+
 def _print_about(
     phone: str, lines_about: "Callable[[Settings, PhoneNumber], Iterator[str]]"
 ) -> None:
     from otpservice.logs import configure_logging
     from otpservice.server import settings_or_exit
-    from otpservice.verification.errors import StoreUnavailable
 
     settings = settings_or_exit()
     configure_logging(settings.log_level)
     (number,) = _parsed([phone], settings.default_region)
+    _print_from_redis(lambda: lines_about(settings, number))
+
+
+def _print_from_redis(lines: "Callable[[], Iterator[str]]") -> None:
+    from otpservice.verification.errors import StoreUnavailable
+
     try:
-        for line in lines_about(settings, number):
+        for line in lines():
             click.echo(line)
     except StoreUnavailable:
         raise click.ClickException(

@@ -5,6 +5,8 @@ import logging
 from collections.abc import Iterator
 
 from otpservice.adapters.redis_client import connect
+from otpservice.adapters.redis_inbound import RedisInbound
+from otpservice.adapters.scripts import Scripts
 from otpservice.app import redis_store
 from otpservice.settings import Settings
 from otpservice.verification.digest import Digester
@@ -46,6 +48,21 @@ def unlock(settings: Settings, phone: PhoneNumber) -> Iterator[str]:
     )
     yield f"{phone.masked} was {_lock(before)}, after {before.failures_in_all} failures in a row."
     yield "It is not locked any more, and its failures are forgotten."
+
+
+def inbox(settings: Settings, count: int) -> Iterator[str]:
+    """The newest ``count`` incoming SMS, a line each, as they are kept: senders and digits masked.
+
+    Raises:
+        StoreUnavailable: Redis did not answer.
+    """
+    with connect(settings.redis_url) as redis:
+        texts = RedisInbound(Scripts(redis), Digester(settings.secret_keys)).recent(count)
+    if not texts:
+        yield "No incoming SMS."
+    for sms in texts:
+        text = "".join(char if char.isprintable() else " " for char in sms.text)
+        yield f"{sms.received_at:%Y-%m-%d %H:%M} UTC  {sms.sender:<16}  {text}"
 
 
 def _lines(phone: PhoneNumber, state: PhoneState) -> Iterator[str]:

@@ -5,11 +5,15 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from otpservice.adapters.redis_inbound import RedisInbound
 from otpservice.adapters.redis_store import RedisStore
+from otpservice.adapters.scripts import Scripts
+from otpservice.adapters.vavasms import VavasmsClient
 from otpservice.cli import main
 from otpservice.verification.code import Code
 from otpservice.verification.digest import Digester
 from otpservice.verification.errors import PhoneLocked, WrongCode
+from otpservice.verification.inbound import Inbound
 from otpservice.verification.policy import Policy
 from otpservice.verification.ports import Owner, Sending, SendOutcome, SendRequest
 from tests.conftest import SECRET
@@ -71,6 +75,21 @@ def test_without_redis_it_says_so(run, command):
     said = run(command, "0709000001", redis_url="redis://127.0.0.1:1/0")
     assert said.exit_code == 1
     assert "Redis does not answer" in said.stderr
+
+
+def test_the_inbox_shows_what_came_in_masked(run, valkey, phone):
+    inbound = Inbound(
+        RedisInbound(Scripts(valkey), Digester([SECRET])),
+        VavasmsClient.parse_incoming,
+        region="CI",
+    )
+    assert "No incoming SMS" in run("inbox").stdout
+    fields = {"message_id": "RMA1", "form": phone.e164, "content": "mon code 123456\n"}
+    inbound.receive({**fields, "sms_date": "2026-11-22 10:00:00"})
+    shown = run("inbox", "--last", "5").stdout
+    assert "+225********01" in shown
+    assert "mon code" in shown
+    assert "123456" not in shown
 
 
 def test_a_wrong_number_is_not_repeated(run):

@@ -263,6 +263,15 @@ def test_a_cancel_wins_over_a_later_yes(store, phone):
         store.reserve_attempt(OWNER, sent.id, "b", CODE)
 
 
+def test_a_canceled_verification_whose_send_did_not_leave_has_sane_times(store, phone):
+    reservation = store.reserve_send(SendRequest(OWNER, phone), "send-1")
+    store.cancel("portal", reservation.id)
+    store.settle_send(reservation, GIVEN_BACK)
+    held = store.read("portal", reservation.id)
+    assert held.status is Status.CANCELED
+    assert held.resend_at == held.expires_at > reservation.expires_at - timedelta(minutes=6)
+
+
 def test_a_guess_counted_in_time_may_still_approve(store, phone):
     sent = send(store, phone)
     attempt = store.reserve_attempt(OWNER, sent.id, "a", CODE)

@@ -17,7 +17,7 @@
 --   sent, hosted_at          when its last settled send was reserved, and its last by a hosted route
 --   prior, prior_hosted      the same of the owner's verification before it: cooldown and hold go on
 --   before                   the owner's verification before it
---   ended                    when the first send was given back
+--   ended                    when its only send was given back
 --   s:<send id>              a send on its way: <reserved at>:<1 if it may go by a hosted route>
 --   d:<send id>              digest of the code of ours that was sent with it
 --   a:<attempt id>           a guess on its way, reserved then; 0: a wrong one that nobody was asked

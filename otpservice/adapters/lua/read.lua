@@ -18,7 +18,7 @@ local expires_at = newest > 0 and newest + ttl or number(record, 'ended')
 local resend_at = cooldown_base(record) + cooldown
 if record.state == 'approved' then
   resend_at = number(record, 'approved_at') -- approval ends the cooldown
-elseif record.state == 'failed' then
+elseif newest == 0 then
   resend_at = math.max(number(record, 'ended'), resend_at)
 end
 return { 'ok', before, record.purpose, record.phone, expires_at, resend_at,

@@ -60,9 +60,12 @@ if outcome ~= 'back' then
 else
   forget_code(send_id)
   redis.call('ZREM', sibling(KEYS[1], 's', record.pd), send_id)
-  if record.state == 'pending' and newest_send(record, 'sent') == 0 then
-    record.state = 'failed'
-    redis.call('HSET', KEYS[1], 'state', 'failed', 'ended', whole(now))
+  if newest_send(record, 'sent') == 0 then
+    redis.call('HSET', KEYS[1], 'ended', whole(now))
+    if record.state == 'pending' then
+      record.state = 'failed'
+      redis.call('HSET', KEYS[1], 'state', 'failed')
+    end
   end
   if record.state == 'pending' or record.state == 'failed' then
     keep_record(KEYS[1], record, now, ttl, max_attempts)
