@@ -104,7 +104,9 @@ def _redis(settings: Settings) -> Iterator[Finding]:
             yield from _server(client, _place(settings.redis_url))
             yield _scripts(client, settings)
             yield _clock(client)
-    except (RedisError, ValueError) as error:  # ValueError: of a form this release cannot use
+    except InvalidSettings as error:  # of a form this release cannot use
+        yield Finding(Verdict.FAIL, "redis", error.problems[0])
+    except (RedisError, ValueError) as error:
         yield Finding(Verdict.FAIL, "redis", _unreachable(error, settings.redis_url))
 
 

@@ -4,11 +4,12 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
+from otpservice.adapters.redis_client import connect
 from otpservice.app import MAX_IN_FLIGHT, create_app
 from otpservice.logs import configure_logging, logging_config
 from otpservice.settings import Settings
@@ -25,12 +26,20 @@ def settings_or_exit() -> Settings:
     try:
         return Settings.from_env()
     except InvalidSettings as error:
-        sys.stderr.writelines(f"{problem}\n" for problem in error.problems)
-        sys.exit(2)
+        _exit(error)
+
+
+def _exit(error: InvalidSettings) -> NoReturn:
+    sys.stderr.writelines(f"{problem}\n" for problem in error.problems)
+    sys.exit(2)
 
 
 def _start() -> Settings:
     settings = settings_or_exit()
+    try:
+        connect(settings.redis_url).close()  # it has made no connection yet
+    except InvalidSettings as error:
+        _exit(error)
     configure_logging(settings.log_level)
     for warning in settings.warnings:
         log.warning("unwise_setting", extra={"advice": warning})

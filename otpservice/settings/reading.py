@@ -37,7 +37,9 @@ def read_all(environ: Mapping[str, str]) -> dict[str, Any]:
 def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
     known = [setting.variable for setting in SETTINGS]
     known += [setting.file_variable for setting in SETTINGS if setting.file_variant]
-    return unknown_names(sorted(n for n in environ if n.startswith(PREFIX)), known)
+    # Without the prefix: with it every name would resemble some other.
+    given = sorted(name.removeprefix(PREFIX) for name in environ if name.startswith(PREFIX))
+    return unknown_names(given, [name.removeprefix(PREFIX) for name in known], PREFIX)
 
 
 def _read(setting: Setting, environ: Mapping[str, str]) -> object:
