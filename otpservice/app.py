@@ -19,6 +19,7 @@ from otpservice.adapters.redis_store import RedisStore
 from otpservice.adapters.scripts import Scripts
 from otpservice.adapters.text_route import TracedTextRoute, VavasmsTextRoute
 from otpservice.adapters.vavasms import VavasmsClient
+from otpservice.meter import NO_METER, Meter, metered
 from otpservice.settings import Settings
 from otpservice.verification.balance import Money, Prices
 from otpservice.verification.digest import Digester
@@ -33,6 +34,7 @@ from otpservice.web.idempotency import Once
 from otpservice.web.inflight import limit_in_flight
 from otpservice.web.intake import Intake
 from otpservice.web.limits import Door
+from otpservice.web.metrics import PrometheusMeter, metrics_blueprint
 from otpservice.web.openapi import openapi_blueprint
 from otpservice.web.problems import register_errors
 from otpservice.web.verifications import verifications_blueprint
@@ -69,28 +71,40 @@ def create_app(
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # nothing here is called from a browser
     app.url_map.merge_slashes = False  # an address written wrong is not found, not redirected
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    register_events(app)
+    meter = PrometheusMeter(max_in_flight=max_in_flight)
+    register_events(app, meter)
     register_errors(app)
-    limit_in_flight(app, max_in_flight)
+    limit_in_flight(app, max_in_flight, meter)
 
     redis = connect(settings.redis_url) if redis is None else redis
     digester = Digester(settings.secret_keys)
-    client = vavasms_client(settings) if settings.vavasms_username else None
+    client = vavasms_client(settings, meter) if settings.vavasms_username else None
     if routes is None:
-        routes = _routes(settings, client)
+        routes = _routes(settings, client, meter)
     if ask_balance is None and client:
         ask_balance = client.balance
-    watch = _balance_watch(Scripts(redis), settings, ask_balance)
-    store = redis_store(redis, digester, settings, watch) if store is None else store
-    service = VerificationService(store, routes, settings.policy, sending=settings.sending)
+    scripts = Scripts(redis, meter=meter)
+    watch = _balance_watch(scripts, settings, ask_balance, meter)
+    store = redis_store(redis, digester, settings, watch, meter) if store is None else store
+    service = VerificationService(
+        store,
+        routes,
+        settings.policy,
+        timeout=settings.provider_timeout,
+        sending=settings.sending,
+    )
     door = Door(
-        app, redis, phone_limit=settings.phone_rate_limit, app_limit=settings.app_rate_limit
+        app,
+        redis,
+        phone_limit=settings.phone_rate_limit,
+        app_limit=settings.app_rate_limit,
+        meter=meter,
     )
     intake = Intake(door, digester, settings)
     lease = settings.provider_timeout + _BEYOND_THE_PROVIDER
-    once = Once(app, RedisIdempotency(redis, settings.secret_keys, lease=lease))
+    once = Once(app, RedisIdempotency(redis, settings.secret_keys, lease=lease, meter=meter))
     inbound = Inbound(
-        RedisInbound(Scripts(redis), digester),
+        RedisInbound(scripts, digester),
         VavasmsClient.parse_incoming,
         region=settings.default_region,
     )
@@ -99,11 +113,13 @@ def create_app(
     app.register_blueprint(inbound_blueprint(inbound.receive, settings.inbound_token))
     app.register_blueprint(health_blueprint(store, vitals.degraded))
     app.register_blueprint(admin_blueprint(settings.apps, vitals))
+    balance = watch.last_while_asking if watch else lambda: None
+    app.register_blueprint(metrics_blueprint(settings.apps, meter, balance))
     app.register_blueprint(openapi_blueprint())
     return app
 
 
-def vavasms_client(settings: Settings) -> VavasmsClient:
+def vavasms_client(settings: Settings, meter: Meter = NO_METER) -> VavasmsClient:
     """The provider's API under the account of the settings."""
     return VavasmsClient(
         url=settings.vavasms_url,
@@ -114,20 +130,27 @@ def vavasms_client(settings: Settings) -> VavasmsClient:
         verify_sender_id=settings.vavasms_verify_sender_id,
         lang=settings.vavasms_lang,
         status_path=settings.vavasms_status_path,
+        meter=meter,
     )
 
 
 def redis_store(
-    redis: Redis, digester: Digester, settings: Settings, watch: BalanceWatch | None = None
+    redis: Redis,
+    digester: Digester,
+    settings: Settings,
+    watch: BalanceWatch | None = None,
+    meter: Meter = NO_METER,
 ) -> RedisStore:
     """The store of the settings' limits."""
     guard = None
     if settings.pumping_guard != "off":
         guard = PumpingGuard(digester, enforce=settings.pumping_guard == "enforce")
-    return RedisStore(redis, digester, settings.policy, guard=guard, watch=watch)
+    return RedisStore(redis, digester, settings.policy, guard=guard, watch=watch, meter=meter)
 
 
-def _routes(settings: Settings, client: VavasmsClient | None) -> dict[str, GuardedRoute]:
+def _routes(
+    settings: Settings, client: VavasmsClient | None, meter: Meter
+) -> dict[str, GuardedRoute]:
     """All routes the settings have what it takes for: old codes outlive a change of ROUTES."""
     routes: list[Route] = []
     if client:
@@ -138,11 +161,14 @@ def _routes(settings: Settings, client: VavasmsClient | None) -> dict[str, Guard
         url, secret = settings.http_route_url, settings.http_route_secret
         routes.append(HttpRoute(url, secret, timeout=settings.provider_timeout))
     failures, seconds = settings.breaker_failures, settings.breaker_seconds
-    return {route.name: guarded(route, failures=failures, seconds=seconds) for route in routes}
+    return {
+        route.name: guarded(route, failures=failures, seconds=seconds, meter=meter)
+        for route in routes
+    }
 
 
 def _balance_watch(
-    scripts: Scripts, settings: Settings, ask: Callable[[], Money] | None
+    scripts: Scripts, settings: Settings, ask: Callable[[], Money] | None, meter: Meter
 ) -> BalanceWatch | None:
     """The watch over the account of the settings; None if they have none."""
     if ask is None:
@@ -155,7 +181,8 @@ def _balance_watch(
         low=settings.low_balance_xof,
     )
     paid = (VavasmsOtpRoute.name, VavasmsTextRoute.name)
-    return BalanceWatch(scripts, ask, prices, routes=paid)
+    metered_ask = partial(metered, meter, "vavasms", "balance", ask)
+    return BalanceWatch(scripts, metered_ask, prices, routes=paid)
 
 
 def _vitals(

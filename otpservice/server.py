@@ -14,11 +14,21 @@ from otpservice.app import MAX_IN_FLIGHT, create_app
 from otpservice.logs import configure_logging, logging_config
 from otpservice.settings import Settings
 from otpservice.verification.errors import InvalidSettings
+from otpservice.web import metric_files
 
 log = logging.getLogger(__name__)
 
 # Threads beyond the requests handled at once: probes, and those who are told "overloaded".
 _SPARE_THREADS = 32
+
+
+# Workers count in files, so that any of them can tell /metrics what all of them counted.
+_METRIC_HOOKS: dict[str, Callable[..., None]] = {
+    "when_ready": lambda _server: metric_files.make_directory(),
+    "post_fork": lambda _server, _worker: metric_files.count_in_files(),
+    "child_exit": lambda _server, worker: metric_files.worker_is_gone(worker.pid),
+    "on_exit": lambda _server: metric_files.remove_directory(),
+}
 
 
 def settings_or_exit() -> Settings:
@@ -88,6 +98,7 @@ def gunicorn_settings(
         "logconfig_dict": logging_config(settings.log_level),
         "loglevel": settings.log_level.lower(),
         "accesslog": None,  # the service logs each request itself
+        **_METRIC_HOOKS,
     }
 
 

@@ -3,12 +3,14 @@
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from threading import Lock, Thread
 from typing import Any
 
 from otpservice.adapters.answers import text
 from otpservice.adapters.scripts import Call, Scripts
 from otpservice.adapters.vavasms import VavasmsError
 from otpservice.verification.balance import BalanceReport, Money, Prices, Traffic, report
+from otpservice.verification.errors import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,7 @@ class BalanceWatch:
         self._prices = prices or Prices()
         self._routes = frozenset(routes)
         self.low = False
+        self._refreshing = Lock()
 
     def pays_for(self, route: str) -> bool:
         """Whether an SMS by this route comes from the account."""
@@ -75,6 +78,28 @@ class BalanceWatch:
             StoreUnavailable: it cannot be told.
         """
         return self._look("look")
+
+    def last_while_asking(self) -> BalanceReport:
+        """The last one known; if that is older than a minute, a thread calls ``now`` meanwhile.
+
+        For who looks regularly and must not wait for the provider.
+
+        Raises:
+            StoreUnavailable: it cannot be told.
+        """
+        told = self.last()
+        is_old = told.age is None or told.age >= PAUSE
+        if is_old and self._refreshing.acquire(blocking=False):
+            Thread(target=self._refresh, name="balance", daemon=True).start()
+        return told
+
+    def _refresh(self) -> None:
+        try:
+            self.now()
+        except StoreUnavailable:
+            log.warning("balance_unknown", extra={"reason": "StoreUnavailable"})
+        finally:
+            self._refreshing.release()
 
     def count(self) -> Call:
         """The script that counts one SMS, to run with others; give its answer to ``counted``."""

@@ -18,6 +18,7 @@ from otpservice.adapters.vavasms_words import (
     concerns_one_caller,
     concerns_one_sender,
 )
+from otpservice.meter import NO_METER, Meter, metered
 from otpservice.verification.code import Code
 from otpservice.verification.errors import (
     NotDone,
@@ -57,6 +58,7 @@ class CircuitBreaker:
         failures: in a row; 0 turns the breaker off.
         seconds: it stays open.
         clock: seconds that never go back.
+        meter: told of every call that passes, and of every turn.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class CircuitBreaker:
         failures: int,
         seconds: float,
         clock: Callable[[], float] = time.monotonic,
+        meter: Meter = NO_METER,
     ) -> None:
         self._names = {"route": route, "operation": operation}
         self._failures = failures
@@ -78,6 +81,8 @@ class CircuitBreaker:
         self._probing = False
         self._period = 0
         self._reason = ""
+        self._meter = meter
+        meter.breaker_turned(route, operation, is_open=False)
 
     @property
     def state(self) -> State:
@@ -108,7 +113,7 @@ class CircuitBreaker:
         period = self._enter()
         verdict, reason = _Verdict.NOTHING, ""
         try:
-            answer = act()
+            answer = metered(self._meter, act=act, **self._names)
             verdict = _Verdict.WELL
         except ProviderError as error:
             verdict, reason = _verdict(error), _class_names(error)
@@ -136,6 +141,7 @@ class CircuitBreaker:
         if event:
             level = logging.WARNING if event == "breaker_opened" else logging.INFO
             log.log(level, event, extra={**self._names, "reason": self._reason})
+            self._meter.breaker_turned(**self._names, is_open=event == "breaker_opened")
 
     def _learn(self, verdict: _Verdict, *, was_open: bool) -> str:
         """Take a verdict in; returns the name of what changed by it, if anything did."""
@@ -178,6 +184,7 @@ class GuardedRoute:
         self._route = route
         self.breakers = breakers
         self._refused_senders: set[str] = set()
+        self._account_refused = False
 
     @property
     def refused_for(self) -> int:
@@ -195,7 +202,10 @@ class GuardedRoute:
         senders = [
             f"{self.name} sender ID {name}: refused" for name in sorted(self._refused_senders)
         ]
-        return (*breakers, *senders)
+        account = (
+            [f"{self.name}: account refused"] if self._account_refused and not breakers else []
+        )
+        return (*breakers, *account, *senders)
 
     def send(self, message: OutgoingCode) -> str:
         """Send one SMS. See ``ports.Route.send``."""
@@ -204,7 +214,9 @@ class GuardedRoute:
         except ProviderError as error:
             if concerns_one_sender(error):
                 self._refused_senders.add(message.sender_id)
+            self._account_refused |= concerns_every_call(error)
             raise
+        self._account_refused = False
         self._refused_senders.discard(message.sender_id)
         return message_id
 
@@ -212,13 +224,18 @@ class GuardedRoute:
 class GuardedTracedRoute(GuardedRoute):
     """A route that tells what became of an SMS; asking that goes through no breaker."""
 
-    def __init__(self, route: TracedRoute, breakers: Mapping[str, CircuitBreaker]) -> None:
+    def __init__(
+        self, route: TracedRoute, breakers: Mapping[str, CircuitBreaker], meter: Meter = NO_METER
+    ) -> None:
         super().__init__(route, breakers)
         self._traced = route
+        self._meter = meter
 
     def delivery(self, message_id: str) -> str:
         """What became of an SMS. See ``ports.TracedRoute.delivery``."""
-        return self._traced.delivery(message_id)
+        return metered(
+            self._meter, self.name, "delivery", lambda: self._traced.delivery(message_id)
+        )
 
 
 class GuardedHostedRoute(GuardedRoute):
@@ -239,6 +256,7 @@ def guarded(
     failures: int,
     seconds: float,
     clock: Callable[[], float] = time.monotonic,
+    meter: Meter = NO_METER,
 ) -> GuardedRoute:
     """``route`` behind breakers, one an operation; hosted if and only if ``route`` is.
 
@@ -247,17 +265,18 @@ def guarded(
         failures: in a row that open a breaker; 0 turns them off.
         seconds: a breaker stays open.
         clock: seconds that never go back.
+        meter: told of every call to the provider, and of every turn of a breaker.
     """
 
     def breaker(operation: str) -> CircuitBreaker:
         return CircuitBreaker(
-            route.name, operation, failures=failures, seconds=seconds, clock=clock
+            route.name, operation, failures=failures, seconds=seconds, clock=clock, meter=meter
         )
 
     if isinstance(route, HostedRoute):
         return GuardedHostedRoute(route, {"send": breaker("send"), "check": breaker("check")})
     if isinstance(route, TracedRoute):
-        return GuardedTracedRoute(route, {"send": breaker("send")})
+        return GuardedTracedRoute(route, {"send": breaker("send")}, meter)
     return GuardedRoute(route, {"send": breaker("send")})
 
 

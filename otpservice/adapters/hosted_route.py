@@ -33,6 +33,7 @@ class VavasmsOtpRoute:
                 length=message.length,
                 # Up: the provider must not forget a code we still take. Ours ends it in time.
                 expiry_minutes=-(-message.ttl // 60),
+                within=message.seconds_left,
             )
         return receipt.message_id
 

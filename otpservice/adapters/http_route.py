@@ -62,7 +62,9 @@ class HttpRoute:
             },
             separators=(",", ":"),
         )
-        deliver(self.name, self._transport, body.encode("ascii"), self._headers(body, now))
+        headers = self._headers(body, now)
+        within = message.seconds_left
+        deliver(self.name, self._transport, body.encode("ascii"), headers, within=within)
         return ""
 
     def close(self) -> None:

@@ -22,8 +22,15 @@ from otpservice.verification.errors import (
 log = logging.getLogger("otpservice.routes")
 
 
-def deliver(route: str, transport: Transport, body: bytes, headers: Mapping[str, str]) -> Reply:
-    """Post one SMS and return the answer if it is a 2xx.
+def deliver(
+    route: str,
+    transport: Transport,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    within: float | None = None,
+) -> Reply:
+    """Post one SMS, ``within`` seconds if that is given, and return the answer if it is a 2xx.
 
     Its body is empty if it did not come whole: what was to be known is known by then. Logs one
     line with ``route``, ``outcome``, ``http_status`` (None without an answer), ``reason`` (what
@@ -36,7 +43,7 @@ def deliver(route: str, transport: Transport, body: bytes, headers: Mapping[str,
             that fails after it sent may answer anything.
     """
     started = monotonic()
-    reply, error, reason = _ask(transport, body, headers)
+    reply, error, reason = _ask(transport, body, headers, within)
     log.info(
         "route call",
         extra={
@@ -53,12 +60,12 @@ def deliver(route: str, transport: Transport, body: bytes, headers: Mapping[str,
 
 
 def _ask(
-    transport: Transport, body: bytes, headers: Mapping[str, str]
+    transport: Transport, body: bytes, headers: Mapping[str, str], within: float | None
 ) -> tuple[Reply, ProviderError | None, str]:
     """The answer, with status 0 for none, the error it means, and what went wrong below HTTP."""
     reason = ""
     try:
-        reply = transport.post(body, headers)
+        reply = transport.post(body, headers, within=within)
     except NoConnection as failure:
         return Reply(0, b""), ProviderUnavailable(), str(failure)
     except AnswerLost as failure:

@@ -1,15 +1,15 @@
 """Calls with an Idempotency-Key, on Redis or Valkey: each step is one Lua script."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from math import ceil
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import RedisError
 
+from otpservice.adapters.scripts import ask
+from otpservice.meter import NO_METER, Meter
 from otpservice.verification.digest import Digester
-from otpservice.verification.errors import StoreUnavailable
 from otpservice.verification.idempotency import (
     Claim,
     Finished,
@@ -34,10 +34,14 @@ class RedisIdempotency:
         secrets: one or two keys of at least 32 bytes, newest first; what began under the older
             is still found.
         lease: seconds after which a call that neither finished nor was released runs as new.
+        meter: told of every call.
     """
 
-    def __init__(self, redis: Redis, secrets: Sequence[bytes], *, lease: float) -> None:
+    def __init__(
+        self, redis: Redis, secrets: Sequence[bytes], *, lease: float, meter: Meter = NO_METER
+    ) -> None:
         self._redis = redis
+        self._meter = meter
         # One each: a call is compared under the secret it began under.
         self._newest, *self._older = [Digester([secret]) for secret in secrets]
         self._lease = int(lease * 1000)
@@ -50,9 +54,7 @@ class RedisIdempotency:
     def begin(self, call: KeyedCall, token: str) -> Claim | Finished:
         """Claim a new call, or say how it came out, or raise."""
         place, fingerprint = self._where(call)
-        result, *facts = self._call(
-            self._scripts["begin"], [place], [fingerprint, token, self._lease]
-        )
+        result, *facts = self._run("begin", place, [fingerprint, token, self._lease])
         match result:
             case b"claimed":
                 return Claim(place, token)
@@ -67,25 +69,22 @@ class RedisIdempotency:
     def finish(self, claim: Claim, finished: Finished) -> None:
         """Keep how the call came out."""
         facts = [claim.token, finished.status, finished.id, _KEPT]
-        self._call(self._scripts["finish"], [claim.place], facts)
+        self._run("finish", claim.place, facts)
 
     def release(self, claim: Claim) -> None:
         """Make the call new again."""
-        self._call(self._scripts["release"], [claim.place], [claim.token])
+        self._run("release", claim.place, [claim.token])
 
     def _where(self, call: KeyedCall) -> tuple[str, str]:
         """The Redis key and the fingerprint of a call, under the secret it began under."""
         for digester in self._older:
             place, fingerprint = _digests(digester, call)
-            if self._call(self._redis.exists, place):
+            if ask(self._meter, "exists", self._redis.exists, place):
                 return place, fingerprint
         return _digests(self._newest, call)
 
-    def _call(self, command: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401 - redis-py's
-        try:
-            return command(*args)
-        except RedisError as error:
-            raise StoreUnavailable from error
+    def _run(self, step: str, place: str, args: Sequence[Any]) -> Any:  # noqa: ANN401 - redis-py's
+        return ask(self._meter, f"idempotency_{step}", self._scripts[step], [place], args)
 
 
 def _digests(digester: Digester, call: KeyedCall) -> tuple[str, str]:

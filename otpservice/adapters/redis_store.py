@@ -14,6 +14,7 @@ from otpservice.adapters.keys import key_of, record_key, tag_of, verification_id
 from otpservice.adapters.pumping_guard import PumpingGuard
 from otpservice.adapters.scripts import Call, Scripts
 from otpservice.adapters.shared_quotas import SharedQuotas, pairs
+from otpservice.meter import NO_METER, Meter
 from otpservice.verification.code import Code
 from otpservice.verification.digest import Digester, PhoneDigest
 from otpservice.verification.errors import (
@@ -64,6 +65,7 @@ class RedisStore:
         policy: the limits; Redis holds no configuration.
         guard: watches for SMS pumping; None does not.
         watch: counts the SMS that an account pays for; None does not.
+        meter: told of calls to Redis, and of quotas that only record.
         clock_offset: see ``Scripts``.
     """
 
@@ -75,15 +77,17 @@ class RedisStore:
         *,
         guard: PumpingGuard | None = None,
         watch: BalanceWatch | None = None,
+        meter: Meter = NO_METER,
         clock_offset: int = 0,
     ) -> None:
         self._redis = redis
         self._digester = digester
         self._policy = policy
         self._quota = pairs(policy.phone_quota)
-        self._scripts = Scripts(redis, clock_offset=clock_offset)
+        self._scripts = Scripts(redis, clock_offset=clock_offset, meter=meter)
+        self._meter = meter
         self._watch = watch
-        self._shared = SharedQuotas(self._scripts, digester, policy, guard)
+        self._shared = SharedQuotas(self._scripts, digester, policy, guard, meter)
 
     @property
     def clock_offset(self) -> int:
@@ -111,6 +115,7 @@ class RedisStore:
         token, expires_at, resend_at, attempts_left, sends_left, over, hosted = facts
         if over:
             log.warning("quota_would_refuse", extra={"quota": "phone"})
+            self._meter.would_refuse("phone")
         return SendReservation(
             id=verification_id(tag, token),
             send_id=send_id,
@@ -122,11 +127,12 @@ class RedisStore:
             taken=taken,
         )
 
-    def preview_send(self, request: SendRequest) -> None:
+    def preview_send(self, request: SendRequest) -> bool:
         """Raise what ``reserve_send`` would raise, in the order callers are told it."""
         refusals = [self._shared.preview_send(request)]
+        hosted = False
         try:
-            self._reserve_phone(request, "", "preview")
+            _, (hosted,) = self._reserve_phone(request, "", "preview")
         except StoreUnavailable:
             raise
         except OtpServiceError as refusal:
@@ -134,6 +140,7 @@ class RedisStore:
         found = [refusal for refusal in refusals if refusal]
         if found:
             raise min(found, key=lambda refusal: _ORDER.index(type(refusal)))
+        return bool(hosted)
 
     def _reserve_phone(
         self, request: SendRequest, send_id: str, mode: str
@@ -285,7 +292,7 @@ class RedisStore:
 
     def ping(self) -> None:
         """Return if Redis answers."""
-        self._scripts.ask(self._redis.ping)
+        self._scripts.ask("ping", self._redis.ping)
 
     @property
     def _hold(self) -> int:
@@ -297,7 +304,7 @@ class RedisStore:
         newest, *older = self._digester.phones(phone)
         for digest in older:
             keys = [key_of(digest.tag, kind, digest.name) for kind in ("p", "s", "o")]
-            if self._scripts.ask(self._redis.exists, *keys):
+            if self._scripts.ask("exists", self._redis.exists, *keys):
                 return digest
         return newest
 

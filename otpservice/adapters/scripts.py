@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from importlib.resources import files
+from time import perf_counter
 from typing import Any, NamedTuple
 
 from redis import Redis
 from redis.exceptions import NoScriptError, RedisError
 
+from otpservice.meter import NO_METER, Meter
 from otpservice.verification.errors import StoreUnavailable
+
+_PIPELINE = "pipeline"
 
 
 class Call(NamedTuple):
@@ -25,10 +29,12 @@ class Scripts:
         redis: a client that decodes nothing and retries nothing: a script that timed out may have
             run, and running it again under another id would count twice.
         clock_offset: milliseconds added to the server's clock; for tests of what time does.
+        meter: told of every call.
     """
 
-    def __init__(self, redis: Redis, *, clock_offset: int = 0) -> None:
+    def __init__(self, redis: Redis, *, clock_offset: int = 0, meter: Meter = NO_METER) -> None:
         self._redis = redis
+        self._meter = meter
         self.clock_offset = clock_offset
         lua = files("otpservice.adapters") / "lua"
         common = (lua / "common.lua").read_text()
@@ -45,7 +51,7 @@ class Scripts:
             StoreUnavailable: Redis did not answer; the script may or may not have run.
         """
         arguments = [self.clock_offset, *call.args]
-        return _words(self.ask(self._scripts[call.script], call.keys, arguments))
+        return _words(self.ask(call.script, self._scripts[call.script], call.keys, arguments))
 
     def run_all(self, calls: Sequence[Call]) -> list[list[Any]]:
         """Run several in one round trip, in their order; their keys may be of different tags.
@@ -58,11 +64,11 @@ class Scripts:
         answers = self._pipeline(calls)
         missing = [n for n, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
         for n in missing:  # the first time on this server; they were not run
-            answers[n] = self.ask(
-                self._scripts[calls[n].script], calls[n].keys, [self.clock_offset, *calls[n].args]
-            )
+            script, keys, args = calls[n]
+            answers[n] = self.ask(script, self._scripts[script], keys, [self.clock_offset, *args])
         for answer in answers:
             if isinstance(answer, RedisError):
+                self._meter.redis_failed(_PIPELINE)
                 raise StoreUnavailable from answer
         return [_words(answer) for answer in answers]
 
@@ -77,19 +83,28 @@ class Scripts:
                 self.clock_offset,
                 *args,
             )
-        answers: list[Any] = self.ask(pipeline.execute, False)
+        answers: list[Any] = self.ask(_PIPELINE, pipeline.execute, False)
         return answers
 
-    def ask(self, command: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401 - redis-py's
-        """What a command of the client answers.
+    def ask(self, name: str, command: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401
+        """What a command of the client answers. See ``ask``."""
+        return ask(self._meter, name, command, *args)
 
-        Raises:
-            StoreUnavailable: nothing.
-        """
-        try:
-            return command(*args)
-        except RedisError as error:
-            raise StoreUnavailable from error
+
+def ask(meter: Meter, name: str, command: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401
+    """What ``command`` of redis-py answers; ``meter`` knows it by ``name``.
+
+    Raises:
+        StoreUnavailable: nothing.
+    """
+    began = perf_counter()
+    try:
+        return command(*args)
+    except RedisError as error:
+        meter.redis_failed(name)
+        raise StoreUnavailable from error
+    finally:
+        meter.redis_called(name, perf_counter() - began)
 
 
 def _words(answer: Any) -> list[Any]:  # noqa: ANN401

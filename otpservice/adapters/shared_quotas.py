@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from otpservice.adapters.pumping_guard import PumpingGuard, Subject
 from otpservice.adapters.scripts import Call, Scripts
+from otpservice.meter import NO_METER, Meter
 from otpservice.verification.digest import Digester
 from otpservice.verification.errors import (
     BudgetExhausted,
@@ -127,15 +128,22 @@ class SharedQuotas:
         digester: makes the digests that stand for addresses and blocks in key names.
         policy: the service's quotas.
         guard: weighs each SMS against recent confirmations; None does not.
+        meter: told of quotas that only record.
     """
 
     def __init__(
-        self, scripts: Scripts, digester: Digester, policy: Policy, guard: PumpingGuard | None
+        self,
+        scripts: Scripts,
+        digester: Digester,
+        policy: Policy,
+        guard: PumpingGuard | None,
+        meter: Meter = NO_METER,
     ) -> None:
         self._scripts = scripts
         self._digester = digester
         self._policy = policy
         self._guard = guard
+        self._meter = meter
 
     def take_send(self, request: SendRequest, send_id: str) -> Taken:
         """Take one SMS.
@@ -221,6 +229,7 @@ class SharedQuotas:
             if limit.taken(answer)
         )
         refusal = self._first_refusal(limits, answers)
+        self._note_recorded(limits, answers)
         if refusal is None:
             return taken
         self.give_back(taken)
@@ -229,14 +238,17 @@ class SharedQuotas:
     def _first_refusal(
         self, limits: Sequence[_Limit], answers: Sequence[Sequence[Any]]
     ) -> OtpServiceError | None:
-        refusals = []
         for limit, answer in zip(limits, answers, strict=True):
             refusal = limit.refusal(answer)
-            if refusal and limit.record_only:
+            if refusal and not limit.record_only:
+                return refusal
+        return None
+
+    def _note_recorded(self, limits: Sequence[_Limit], answers: Sequence[Sequence[Any]]) -> None:
+        for limit, answer in zip(limits, answers, strict=True):
+            if limit.record_only and limit.refusal(answer):
                 log.warning("quota_would_refuse", extra={"quota": limit.name})
-            elif refusal:
-                refusals.append(refusal)
-        return refusals[0] if refusals else None
+                self._meter.would_refuse(limit.name)
 
 
 def pairs(windows: Sequence[Quota]) -> list[int]:

@@ -23,7 +23,10 @@ class VavasmsTextRoute:
         """Have VavaSMS send the text to one number. See ``ports.Route.send``."""
         with in_our_words():
             receipt = self._client.send_text(
-                sender_id=message.sender_id, phones=[message.phone.digits], message=message.text
+                sender_id=message.sender_id,
+                phones=[message.phone.digits],
+                message=message.text,
+                within=message.seconds_left,
             )
         return receipt.message_ids[0]
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from time import monotonic
 from typing import Any, Protocol, runtime_checkable
 
 from otpservice.verification.code import Code
@@ -46,6 +47,7 @@ class OutgoingCode:
         length: digits of the code.
         ttl: seconds the code is good for.
         code: the code itself for a local route; a hosted one makes its own.
+        deadline: on ``time.monotonic``, by when all routes together have to be done.
     """
 
     id: str
@@ -56,6 +58,12 @@ class OutgoingCode:
     length: int
     ttl: int
     code: Code | None = None
+    deadline: float = float("inf")
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds a route may still take."""
+        return max(0.0, self.deadline - monotonic())
 
     @property
     def text(self) -> str:
@@ -295,8 +303,12 @@ class Store(Protocol):
                 was taken.
         """
 
-    def preview_send(self, request: SendRequest) -> None:
-        """Raise what ``reserve_send`` would raise, and take nothing either way."""
+    def preview_send(self, request: SendRequest) -> bool:
+        """Raise what ``reserve_send`` would raise, and take nothing either way.
+
+        Returns:
+            Whether it might go by a hosted route.
+        """
 
     def settle_send(self, reservation: SendReservation, sending: Sending) -> None:
         """Keep or give back what was taken, and note who checks the code from now on."""

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from time import monotonic
 from typing import NoReturn
 
 from otpservice.verification.code import Code
@@ -82,15 +83,24 @@ class VerificationService:
         store: where the state lives.
         routes: by name, all that a verification may have been sent by.
         policy: the limits.
+        timeout: seconds that all routes of one send may take together: a caller waits no longer,
+            however many of them refuse.
         sending: False refuses every start; what was sent before can still be confirmed.
     """
 
     def __init__(
-        self, store: Store, routes: Mapping[str, Route], policy: Policy, *, sending: bool = True
+        self,
+        store: Store,
+        routes: Mapping[str, Route],
+        policy: Policy,
+        *,
+        timeout: float,
+        sending: bool = True,
     ) -> None:
         self._store = store
         self._routes = routes
         self._policy = policy
+        self._timeout = timeout
         self._sending = sending
 
     def start(
@@ -125,6 +135,7 @@ class VerificationService:
             length=self._policy.code_length,
             ttl=self._policy.code_ttl,
             code=request.code,
+            deadline=monotonic() + self._timeout,
         )
         try:
             sending = self._send_by_first(routes, message, hosted=reservation.hosted)
@@ -140,8 +151,9 @@ class VerificationService:
         """Raise what ``start`` would raise before it asks a route, and change nothing."""
         if not self._sending:
             raise SendingDisabled
-        self._store.preview_send(self._with_code(request, routes))
-        waits = [self._refused_for(self._routes[name]) for name in routes]
+        hosted = self._store.preview_send(self._with_code(request, routes))
+        candidates = self._candidates(routes, hosted=hosted)
+        waits = [self._refused_for(route) for route in candidates]
         if waits and all(waits):
             raise ProviderUnavailable(min(waits))
 
@@ -235,20 +247,22 @@ class VerificationService:
     ) -> Sending:
         """Try the routes in turn, on to the next only if surely nothing left."""
         refused: NotDone = ProviderUnavailable()
-        for name in routes:
-            route = self._routes[name]
+        for route in self._candidates(routes, hosted=hosted):
             keeps_code = isinstance(route, HostedRoute)
-            if keeps_code and not hosted:
-                continue
             try:
                 message_id = route.send(message)
             except NotDone as refusal:
                 refused = refusal
             except OutcomeUnknown:
-                return Sending(SendOutcome.UNKNOWN, name, keeps_code)
+                return Sending(SendOutcome.UNKNOWN, route.name, keeps_code)
             else:
-                return Sending(SendOutcome.SENT, name, keeps_code, message_id)
+                return Sending(SendOutcome.SENT, route.name, keeps_code, message_id)
         raise refused
+
+    def _candidates(self, routes: Sequence[str], *, hosted: bool) -> list[Route]:
+        """The routes to try: the hosted ones only if the provider's one code is not another's."""
+        named = [self._routes[name] for name in routes]
+        return [route for route in named if hosted or not isinstance(route, HostedRoute)]
 
     def _settle_send(self, reservation: SendReservation, sending: Sending) -> None:
         """Settle what the provider has answered; without the store, the reservation stands.
@@ -266,7 +280,9 @@ class VerificationService:
         hosted = {
             name: route for name, route in self._routes.items() if isinstance(route, HostedRoute)
         }
-        route = hosted.get(attempt.route) or next(iter(hosted.values()))
+        route = hosted.get(attempt.route) or next(iter(hosted.values()), None)
+        if route is None:  # the service was set up without the account that sent
+            raise ProviderUnavailable
         route.check(attempt.phone, code)
 
     def _lose(self, attempt: AttemptReservation) -> NoReturn:

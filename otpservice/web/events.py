@@ -8,6 +8,7 @@ import uuid
 from flask import Flask, Response, g, request
 
 from otpservice.logs import request_id_var
+from otpservice.meter import NO_METER, Meter
 
 log = logging.getLogger("otpservice.request")
 
@@ -15,8 +16,8 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _QUIET = frozenset({"health.live", "health.ready"})
 
 
-def register_events(app: Flask) -> None:
-    """Give every request an id, its answer the headers all answers have, and log it once."""
+def register_events(app: Flask, meter: Meter = NO_METER) -> None:
+    """Give every request an id, its answer the headers all answers have; log and count it once."""
 
     @app.before_request
     def begin() -> None:
@@ -37,6 +38,7 @@ def register_events(app: Flask) -> None:
         # Probes come every second and say nothing new.
         level = logging.DEBUG if request.endpoint in _QUIET else logging.INFO
         log.log(level, "request", extra=_facts(response))
+        _count(meter, response.status_code)
         return response
 
 
@@ -51,6 +53,19 @@ def _facts(response: Response) -> dict[str, object]:
         "purpose": g.get("purpose"),
         "phone_masked": g.get("phone"),
         "route": g.get("route"),
+        "limit": g.get("limit"),
         "ms": round((time.monotonic() - g.began) * 1000, 1),
     }
     return {name: fact for name, fact in facts.items() if fact is not None}
+
+
+def _count(meter: Meter, status: int) -> None:
+    seconds = time.monotonic() - g.began
+    code = g.get("outcome", "ok")
+    meter.answered(request.endpoint or "unmatched", status, code, seconds)
+    if limit := g.get("limit"):
+        meter.limit_hit(code, limit)
+    if delivery := g.get("delivery"):
+        meter.sent(g.route, g.country, delivery)
+    if country := g.get("confirmed_in"):
+        meter.confirmed(country)

@@ -51,6 +51,15 @@ class Once:
         self._store = store
         app.after_request(_mark_replayed)
 
+    def require_key(self) -> None:
+        """Refuse a header that is not a key, where the call is not to be remembered.
+
+        Raises:
+            InvalidRequest: the header is there and is not a key.
+        """
+        if (header := request.headers.get(HEADER)) is not None:
+            read_key(header)
+
     def run(
         self,
         fields: Mapping[str, Any],

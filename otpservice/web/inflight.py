@@ -4,12 +4,13 @@ from threading import BoundedSemaphore
 
 from flask import Flask, g, request
 
+from otpservice.meter import NO_METER, Meter
 from otpservice.web.requests import Overloaded
 
 _PROBES = frozenset({"health.live", "health.ready"})
 
 
-def limit_in_flight(app: Flask, limit: int) -> None:
+def limit_in_flight(app: Flask, limit: int, meter: Meter = NO_METER) -> None:
     """Answer ``overloaded`` beyond ``limit`` requests at once; probes always get through.
 
     A slow provider then fills the slots, and no more: what comes after is told so at once instead
@@ -24,8 +25,10 @@ def limit_in_flight(app: Flask, limit: int) -> None:
         if not slots.acquire(blocking=False):
             raise Overloaded
         g.has_slot = True
+        meter.entered()
 
     @app.teardown_request
     def leave(_error: BaseException | None) -> None:
         if g.pop("has_slot", False):
             slots.release()
+            meter.left()

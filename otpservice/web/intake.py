@@ -76,7 +76,7 @@ class Intake:
     def _owner(self, purpose: str) -> Owner:
         g.purpose = purpose
         if purpose not in g.app.purposes:
-            raise Forbidden(f"This API key is not for the purpose {purpose!r}.")
+            raise Forbidden("This API key is not for that purpose.")
         return Owner(g.app.name, purpose)
 
     def _admit(self, kind: str, subject: str) -> None:

@@ -1,15 +1,20 @@
 """The rate limits at the door: requests per phone and per app, counted by Flask-Limiter."""
 
 from collections.abc import Callable
+from time import perf_counter
 from typing import cast
 
 from flask import Flask, g
 from flask_limiter import Limiter, RequestLimit
 from limits import RateLimitItem
+from limits.errors import StorageError
 from limits.storage import SlidingWindowCounterSupport
 from redis import Redis
 
+from otpservice.meter import NO_METER, Meter
 from otpservice.web.requests import RateLimited
+
+_CALL = "rate_limits"
 
 
 class Door:
@@ -20,9 +25,19 @@ class Door:
         redis: the client whose connections are used.
         phone_limit: requests per phone, such as ``30/minute``.
         app_limit: requests per app.
+        meter: told of every look at the limits.
     """
 
-    def __init__(self, app: Flask, redis: Redis, *, phone_limit: str, app_limit: str) -> None:
+    def __init__(
+        self,
+        app: Flask,
+        redis: Redis,
+        *,
+        phone_limit: str,
+        app_limit: str,
+        meter: Meter = NO_METER,
+    ) -> None:
+        self._meter = meter
         limiter = Limiter(
             key_func=lambda: "",
             app=app,
@@ -57,7 +72,14 @@ class Door:
         if not bucket:
             raise ValueError("a request without a bucket cannot be counted")
         g.bucket = bucket
-        self._enter()
+        began = perf_counter()
+        try:
+            self._enter()
+        except StorageError:
+            self._meter.redis_failed(_CALL)
+            raise
+        finally:
+            self._meter.redis_called(_CALL, perf_counter() - began)
 
 
 def _enter() -> None:

@@ -94,7 +94,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "operationId": operation.name,
         "summary": operation.summary,
         "responses": {
-            status: _answer({status}, description, "application/json", schema)
+            status: _answer({status}, description, operation.media_type, schema)
             for status, (description, schema) in operation.answers.items()
         },
     }

@@ -105,6 +105,7 @@ class Operation:
         parameters: names of ``PARAMETERS``.
         needs_key: False answers anybody.
         is_probe: True gets through however many requests are in flight.
+        media_type: of its answers when all is well.
     """
 
     method: str
@@ -117,6 +118,7 @@ class Operation:
     parameters: Sequence[str] = ()
     needs_key: bool = True
     is_probe: bool = False
+    media_type: str = "application/json"
 
 
 OPERATIONS = (
@@ -222,6 +224,14 @@ OPERATIONS = (
         "health",
         "Everything that is known of the service's health.",
         {200: ("As it is now, also without Redis.", HealthReportResponse)},
+    ),
+    Operation(
+        "get",
+        "/metrics",
+        "metrics",
+        "What was counted and timed, for Prometheus.",
+        {200: ("Its text format, of all workers together.", {"type": "string"})},
+        media_type="text/plain",
     ),
     Operation(
         "post",

@@ -180,6 +180,7 @@ def register_errors(app: Flask) -> None:
 def _answer_known(error: Exception) -> Response:
     problem = next(PROBLEMS[kind] for kind in type(error).__mro__ if kind in PROBLEMS)
     answer = _facts(error)
+    g.limit = _limit(error)
     if isinstance(error, errors.StoreUnavailable):
         log.error("store_unavailable", exc_info=error)
     return problem_response(problem, answer.members, answer.headers)
@@ -229,6 +230,23 @@ def _facts(error: Exception) -> _Answer:
     _add_limit(error, answer)
     _add_wait(error, answer)
     return answer
+
+
+def _limit(error: Exception) -> str | None:
+    """The name of the limit that refused, if one did: one of a handful, for log and metrics."""
+    match error:
+        case RateLimited():
+            return error.limit
+        case errors.QuotaExceeded():
+            return error.quota
+        case errors.BudgetExhausted():
+            return error.scope
+        case errors.PhoneLocked():
+            return "until_unlocked" if error.retry_after is None else "for_a_while"
+        case errors.ResendTooSoon():
+            return "cooldown"
+        case _:
+            return None
 
 
 def _add_limit(error: Exception, answer: _Answer) -> None:

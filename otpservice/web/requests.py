@@ -1,6 +1,7 @@
 """What arrives: the caller, the body, and what is wrong with them."""
 
 import json
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import wraps
 from typing import Any, NoReturn, TypeVar
@@ -15,6 +16,7 @@ from otpservice.apps import App, Apps
 View = TypeVar("View", bound=Callable[..., Any])
 
 _MOST_FIELDS = 32
+_NAME = re.compile(r"[A-Za-z][A-Za-z_]{0,19}\Z")
 
 
 class InvalidRequest(Exception):
@@ -124,7 +126,8 @@ def load(schema: Schema, fields: dict[str, Any]) -> dict[str, Any]:
     try:
         loaded: dict[str, Any] = schema.load(fields)
     except ValidationError as error:
-        raise InvalidRequest(errors=dict(error.messages_dict)) from None
+        said = {_shown(name): why for name, why in error.messages_dict.items()}
+        raise InvalidRequest(errors=said) from None
     return loaded
 
 
@@ -132,6 +135,8 @@ def _read_json(data: bytes) -> dict[str, Any]:
     try:
         # Of two members with one name Python takes the last; who wrote the first would be fooled.
         fields = json.loads(data.decode(), object_pairs_hook=_once, parse_constant=_no_constant)
+        if b"\\u" in data:  # half of a surrogate pair is JSON, but no text
+            json.dumps(fields, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise InvalidRequest("The body is not valid JSON in UTF-8.") from None
     if not isinstance(fields, dict):
@@ -163,4 +168,9 @@ def _no_constant(_name: str) -> NoReturn:
 
 
 def _refuse_names(why: str, names: Any) -> NoReturn:  # noqa: ANN401 - any iterable of names
-    raise InvalidRequest(errors={name: [why] for name in names})
+    raise InvalidRequest(errors={_shown(name): [why] for name in names})
+
+
+def _shown(name: str) -> str:
+    """A caller's name for a field; what may be a number or a code in its place is not repeated."""
+    return name if _NAME.match(name) else "(a name that is not shown)"

@@ -68,6 +68,7 @@ def _add_login_code(
         body = load(schema, fields)
         routes = g.app.routes or settings.routes
         if asks_for_dry_run(request.args):
+            once.require_key()
             return dry_run(lambda: service.preview(intake.send_request(body), routes=routes))
         asked = intake.send_request(body)
 
@@ -79,6 +80,8 @@ def _add_login_code(
                 routes=routes,
             )
             g.route = started.route
+            g.country = asked.phone.country
+            g.delivery = "sent" if started.delivered else "unknown"
             status = _SENT if started.delivered else _PERHAPS_SENT
             return Answer(_sent(started.reservation, asked, status), started.reservation.id)
 
@@ -106,6 +109,7 @@ def _add_confirm(
 
         def check() -> Answer:
             approved = service.check(asked_by, subject, body["code"], intake.address(body))
+            g.confirmed_in = approved.phone.country
             answer = _approved(approved.id, approved.purpose, approved.phone, approved.approved_at)
             return Answer(answer, approved.id)
 

@@ -183,6 +183,42 @@ def test_while_a_hosted_route_may_be_sending_a_wrong_guess_is_asked_about(send, 
     assert guess(id, WRONG).approved_at is None
 
 
+def reserve(store, phone, send_id, code, *, hosted=False):
+    store.clock_offset += 1
+    return store.reserve_send(SendRequest(OWNER, phone, hosted=hosted, code=code), send_id)
+
+
+def test_of_two_on_their_way_an_earlier_that_surely_came_beats_a_later_that_may_not_have(
+    store, phone, guess
+):
+    first, second = reserve(store, phone, "s1", FIRST), reserve(store, phone, "s2", SECOND)
+    store.settle_send(second, PERHAPS_BY_TEXT)
+    store.settle_send(first, BY_TEXT)
+    assert guess(first.id, FIRST).approved_at
+
+
+def test_the_same_for_a_hosted_one(store, phone, guess):
+    first = reserve(store, phone, "s1", FIRST, hosted=True)
+    second = reserve(store, phone, "s2", SECOND, hosted=True)
+    store.settle_send(second, PERHAPS_BY_TEXT)
+    store.settle_send(first, BY_OTP)
+    asked = guess(first.id, WRONG)
+    assert (asked.approved_at, asked.route) == (None, "vavasms-otp")
+    assert guess(first.id, SECOND).approved_at
+
+
+def test_a_resend_that_surely_left_retires_what_came_before_in_whatever_order_they_settle(
+    store, phone, guess, send
+):
+    id = send().id
+    second, third = reserve(store, phone, "s2", SECOND), reserve(store, phone, "s3", THIRD)
+    store.settle_send(third, PERHAPS_BY_TEXT)
+    store.settle_send(second, BY_TEXT)
+    with pytest.raises(WrongCode):
+        guess(id, FIRST)
+    assert guess(id, THIRD).approved_at
+
+
 def test_two_owners_may_have_codes_of_ours_on_one_phone(send, guess, store, phone):
     id = send().id
     other = send(SECOND, owner=OTHER)

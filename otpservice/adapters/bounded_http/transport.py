@@ -111,15 +111,28 @@ class Transport:
                 ssl_context=_checking(ssl_context),
             )
 
-    def post(self, body: bytes, headers: Mapping[str, str], *, below: str = "") -> Reply:
+    def post(
+        self,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        below: str = "",
+        within: float | None = None,
+    ) -> Reply:
         """Send ``body`` to the address, or to the path ``below`` it; return the whole answer.
+
+        Args:
+            body: what to send.
+            headers: what to send before it.
+            below: the path, if it is not the address's own.
+            within: seconds, if there are fewer than ``timeout`` left.
 
         Raises:
             NoConnection: surely not sent.
             AnswerLost: perhaps sent.
         """
         path = f"{self._path.rstrip('/')}/{below}" if below else self._path
-        deadline = monotonic() + self._timeout
+        deadline = monotonic() + min(self._timeout, self._timeout if within is None else within)
         failure = "Timeout"
         for _ in range(MAX_TRIES):
             left = deadline - monotonic()

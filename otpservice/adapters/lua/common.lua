@@ -13,13 +13,15 @@
 --   route, hosted ('1', '0')  the route that sent last, and whether its provider made the code
 --   message                  the provider's name for the last SMS of a local route
 --   delivery, delivery_at    what the provider said of it, and when
+--   by_provider              the provider said yes: its code is used up
 --   attempts, approved_at, approved_by, unknown (the check before ended so)
 --   sent, hosted_at          when its last settled send was reserved, and its last by a hosted route
 --   prior, prior_hosted      the same of the owner's verification before it: cooldown and hold go on
 --   before                   the owner's verification before it
 --   ended                    when its only send was given back
 --   s:<send id>              a send on its way: <reserved at>:<1 if it may go by a hosted route>
---   d:<send id>              digest of the code of ours that was sent with it
+--   sure, owned_at           when the last one that surely left was reserved, and the route's last
+--   d:<send id>              a code of ours that is good: <reserved at>:<digest>
 --   a:<attempt id>           a guess on its way, reserved then; 0: a wrong one that nobody was asked
 -- Opt-out    STRING otp:{tag}:o:<digest>  the holder wants no SMS
 -- Beside the phones: quotas (ZSET, like Sends) and daily budgets (HASH, SMS by UTC day), each
@@ -90,7 +92,18 @@ local function newest_send(record, of)
   return newest
 end
 
--- The same over the owner's verifications before it: what cooldown and hold are counted from.
+-- Whether the provider may be making a code just now that only it knows.
+local function hosted_on_its_way(record)
+  for field, value in pairs(record) do
+    if string.sub(field, 1, 2) == 's:' and string.sub(value, -1) == '1' then
+      return true
+    end
+  end
+  return false
+end
+
+-- When the newest send was reserved over the owner's verifications before it as well: what cooldown
+-- and hold are counted from.
 local function cooldown_base(record)
   if record.state == 'approved' then
     return 0
@@ -99,7 +112,7 @@ local function cooldown_base(record)
 end
 
 local function hold_base(record)
-  if record.state == 'approved' and record.hosted == '1' then
+  if record.by_provider then
     return 0
   end
   return math.max(newest_send(record, 'hosted_at'), number(record, 'prior_hosted'))

@@ -59,8 +59,8 @@ local given = {}
 for i = 10, #ARGV do
   given[ARGV[i]] = true
 end
-for field, digest in pairs(record) do
-  if string.sub(field, 1, 2) == 'd:' and given[digest] then
+for field, value in pairs(record) do
+  if string.sub(field, 1, 2) == 'd:' and given[string.match(value, ':(.+)$')] then
     approve(key, record, phone_key, now, attempt_id, ttl, max_attempts)
     return approved()
   end
@@ -78,8 +78,7 @@ end
 
 -- Only the provider knows the code if a hosted route sent it, or may be sending it just now.
 local function decided()
-  local hosted = record.hosted == '1' or newest_send(record, 'hosted_at') > number(record, 'sent')
-  return not hosted or used()
+  return not (record.hosted == '1' or hosted_on_its_way(record)) or used()
 end
 
 record.attempts = whole(number(record, 'attempts') + 1)

@@ -56,7 +56,7 @@ if hosted and phone.hold and phone.hold ~= mine and held > 0 then
   hosted = false -- by a local route, then
 end
 if preview then
-  return { 'ok' }
+  return { 'ok', hosted and 1 or 0 }
 end
 
 if not known or status(record, now, ttl, max_attempts) ~= 'pending' then
@@ -78,7 +78,7 @@ end
 record['s:' .. send_id] = whole(now) .. (hosted and ':1' or ':0')
 redis.call('HSET', key, 's:' .. send_id, record['s:' .. send_id])
 if digest ~= '' then
-  redis.call('HSET', key, 'd:' .. send_id, digest)
+  redis.call('HSET', key, 'd:' .. send_id, whole(now) .. ':' .. digest)
 end
 spend(KEYS[2], now, send_id, quota)
 if hosted then

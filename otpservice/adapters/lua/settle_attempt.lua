@@ -58,6 +58,7 @@ elseif outcome == 'yes' then
   if is_latest(phone, record, KEYS[1]) and phone.hold == owner(record) then
     redis.call('HDEL', phone_key, 'hold', 'hold_until')
   end
+  redis.call('HSET', KEYS[1], 'by_provider', '1')
   approve(KEYS[1], record, phone_key, now, attempt_id, ttl, max_attempts)
   return { 'yes', now, newest_send(record, 'sent') }
 end

@@ -16,26 +16,27 @@ record['s:' .. send_id] = nil
 
 local function forget_code(of)
   redis.call('HDEL', KEYS[1], 'd:' .. of)
+  record['d:' .. of] = nil
 end
 
--- An SMS that surely left retires the codes before it; those of sends on their way are not yet.
-local function forget_older_codes()
-  for field in pairs(record) do
+-- An SMS that surely left retires the codes sent before it; those on their way are good meanwhile.
+local function forget_retired_codes()
+  for field, value in pairs(record) do
     local of = string.match(field, '^d:(.+)$')
-    if of and of ~= send_id and not record['s:' .. of] then
-      forget_code(of)
+    if of and not record['s:' .. of] and tonumber(string.match(value, '^%d+')) < record.sure then
+      redis.call('HDEL', KEYS[1], field)
     end
   end
 end
 
+-- Whoever surely sent last, or may keep a code of its own, checks the guesses that are not ours.
 local function own()
   redis.call('HSET', KEYS[1], 'route', route, 'hosted', hosted)
   record.hosted = hosted
 end
 
 if outcome ~= 'back' then
-  local newest = reserved_at >= number(record, 'sent')
-  if newest then
+  if reserved_at >= number(record, 'sent') then
     record.sent = whole(reserved_at)
     redis.call('HSET', KEYS[1], 'sent', record.sent)
     redis.call('HDEL', KEYS[1], 'message', 'delivery', 'delivery_at')
@@ -46,15 +47,20 @@ if outcome ~= 'back' then
   if hosted == '1' then
     record.hosted_at = whole(math.max(reserved_at, number(record, 'hosted_at')))
     redis.call('HSET', KEYS[1], 'hosted_at', record.hosted_at)
+    forget_code(send_id) -- ours was never sent
   end
-  if hosted == '1' or not newest then
-    forget_code(send_id) -- it was never sent, or a newer one was
+  record.sure = number(record, 'sure')
+  if outcome == 'sent' and reserved_at > record.sure then
+    record.sure = reserved_at
+    redis.call('HSET', KEYS[1], 'sure', whole(reserved_at))
   end
-  if newest and outcome == 'sent' then
-    forget_older_codes()
-  end
+  forget_retired_codes()
   -- A local code that may not have come leaves the one before it good, a hosted one's as well.
-  if newest and (outcome == 'sent' or hosted == '1' or not record.route) then
+  local claims = outcome == 'sent' or hosted == '1'
+  if claims and reserved_at >= number(record, 'owned_at') then
+    redis.call('HSET', KEYS[1], 'owned_at', whole(reserved_at))
+    own()
+  elseif not record.route then
     own()
   end
 else

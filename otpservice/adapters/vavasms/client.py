@@ -20,6 +20,7 @@ from otpservice.adapters.vavasms.operations import (
     TEXT,
     Operation,
     contradicts_itself,
+    is_undocumented,
     refusal,
     status_operation,
 )
@@ -36,6 +37,7 @@ from otpservice.adapters.vavasms.receipts import (
     read_statuses,
     read_text_receipt,
 )
+from otpservice.meter import NO_METER, Meter
 
 PLACEHOLDER = "##OTP##"
 """Where the provider puts the code in a message."""
@@ -73,6 +75,7 @@ class VavasmsClient:
         pool_size: connections kept for reuse.
         max_idle: seconds one of them is kept unused.
         ssl_context: other trusted certificates than the system's.
+        meter: told of answers that are not as the provider's page has them.
 
     Attributes:
         tolerated: answers that could only be read after a trailing comma was taken out.
@@ -94,6 +97,7 @@ class VavasmsClient:
         pool_size: int = 500,
         max_idle: float = MAX_IDLE,
         ssl_context: ssl.SSLContext | None = None,
+        meter: Meter = NO_METER,
     ) -> None:
         if not username or not password:
             raise ValueError("A VavaSMS account has a user name and a password.")
@@ -116,6 +120,7 @@ class VavasmsClient:
             if status_path
             else None
         )
+        self._meter = meter
         self._lock = Lock()
         self.tolerated = 0
         self.last_tolerated: str | None = None
@@ -131,8 +136,13 @@ class VavasmsClient:
         """What is left on the account."""
         return self._call(BALANCE, {}, read_balance)
 
-    def send_text(self, *, sender_id: str, phones: Sequence[str], message: str) -> TextReceipt:
-        """Send one text to one or several numbers (digits, with or without a plus sign)."""
+    def send_text(
+        self, *, sender_id: str, phones: Sequence[str], message: str, within: float | None = None
+    ) -> TextReceipt:
+        """Send one text to one or several numbers (digits, with or without a plus sign).
+
+        ``within`` seconds, if there are fewer left than the client's timeout.
+        """
         if isinstance(phones, str) or not phones:
             raise ValueError("phones is a list of at least one number.")
         fields = {
@@ -140,7 +150,8 @@ class VavasmsClient:
             "phone": ",".join(map(self._on_the_wire, phones)),
             "message": _filled(message),
         }
-        return self._call(TEXT, fields, lambda answer: read_text_receipt(answer, len(phones)))
+        count = len(phones)
+        return self._call(TEXT, fields, lambda answer: read_text_receipt(answer, count), within)
 
     def text_status(self, message_id: str, lot_id: str | None = None) -> tuple[TextStatus, ...]:
         """What the provider says of a message sent before."""
@@ -155,9 +166,19 @@ class VavasmsClient:
         return self._call(self._status, fields, read_statuses)
 
     def send_otp(
-        self, *, sender_id: str, phone: str, message: str, length: int, expiry_minutes: int
+        self,
+        *,
+        sender_id: str,
+        phone: str,
+        message: str,
+        length: int,
+        expiry_minutes: int,
+        within: float | None = None,
     ) -> OtpReceipt:
-        """Have a code made and sent; ``message`` says where it goes with ``##OTP##``."""
+        """Have a code made and sent; ``message`` says where it goes with ``##OTP##``.
+
+        ``within`` seconds, if there are fewer left than the client's timeout.
+        """
         if PLACEHOLDER not in message:
             raise ValueError(f"The message must hold {PLACEHOLDER}.")
         if length not in _OTP_LENGTHS or expiry_minutes < 1:
@@ -169,7 +190,7 @@ class VavasmsClient:
             "otp_expiry": str(int(expiry_minutes)),
             "message": _filled(message),
         }
-        return self._call(OTP_SEND, fields, read_otp_receipt)
+        return self._call(OTP_SEND, fields, read_otp_receipt, within)
 
     def verify_otp(self, *, phone: str, code: str, sender_id: str | None = None) -> OtpVerified:
         """Return if and only if the provider says that ``code`` is the one sent to ``phone``."""
@@ -202,10 +223,11 @@ class VavasmsClient:
         operation: Operation,
         fields: Mapping[str, str],
         read: Callable[[Answer], Receipt | None],
+        within: float | None = None,
     ) -> Receipt:
         started, outcome, answer = monotonic(), "Interrupted", None
         try:
-            answer = self._ask(operation, fields)
+            answer = self._ask(operation, fields, within)
             receipt = self._judge(operation, answer, read)
             outcome = "Success"
         except VavasmsError as error:
@@ -215,12 +237,14 @@ class VavasmsClient:
             _report(operation, outcome, answer, started)
         return receipt
 
-    def _ask(self, operation: Operation, fields: Mapping[str, str]) -> Answer:
+    def _ask(self, operation: Operation, fields: Mapping[str, str], within: float | None) -> Answer:
         lang = {"lang": self._lang} if self._lang else {}
         form = urlencode(self._credentials | dict(fields) | lang).encode("ascii")
         reply: Reply | type[VavasmsError]
         try:
-            reply = self._transport.post(form, _HEADERS, below=f"v1/{operation.path}")
+            reply = self._transport.post(
+                form, _HEADERS, below=f"v1/{operation.path}", within=within
+            )
         except NoConnection as error:
             reply, reason = Unavailable, str(error)
         except AnswerLost as error:
@@ -228,7 +252,7 @@ class VavasmsClient:
         if not isinstance(reply, Reply):
             raise reply(operation.name, reason=reason)
         answer = read_answer(reply.status, reply.body)
-        self._count(answer)
+        self._count(operation, answer)
         return answer
 
     def _judge(
@@ -246,9 +270,12 @@ class VavasmsClient:
             name=None if echoed else answer.name,
         )
 
-    def _count(self, answer: Answer) -> None:
+    def _count(self, operation: Operation, answer: Answer) -> None:
+        if answer.code is not None and is_undocumented(answer):
+            self._meter.unknown_code(operation.name, answer.code)
         if answer.sample is None:
             return
+        self._meter.tolerated(operation.name)
         with self._lock:
             self.tolerated += 1
             self.last_tolerated = answer.sample

@@ -93,6 +93,11 @@ def contradicts_itself(answer: Answer) -> bool:
     return answer.code == 0 and answer.name in _ERROR_NAMES
 
 
+def is_undocumented(answer: Answer) -> bool:
+    """Whether neither its code nor its name is one that we know."""
+    return answer.code not in {0, *NAMES} and answer.name not in _ERROR_NAMES
+
+
 def refusal(operation: Operation, answer: Answer) -> type[VavasmsError]:
     """What an answer means that is not a success of ``operation``."""
     meaning = _meaning(operation, answer)
