@@ -25,7 +25,8 @@ from otpservice.verification.balance import Money, Prices
 from otpservice.verification.digest import Digester
 from otpservice.verification.inbound import Inbound
 from otpservice.verification.message import size
-from otpservice.verification.ports import Route, Store
+from otpservice.verification.ports import Store
+from otpservice.verification.routes import Route
 from otpservice.verification.service import VerificationService
 from otpservice.web.admin import Vitals, admin_blueprint
 from otpservice.web.events import register_events
@@ -202,8 +203,12 @@ def _vitals(
             for operation, breaker in route.breakers.items()
         }
 
+    def last_outcome() -> str | None:
+        return next((route.last_outcome for route in guarded_routes if route.last_outcome), None)
+
     return Vitals(
         redis=partial(redis_details, redis),
+        last_outcome=last_outcome,
         balance=watch.now if watch else lambda: None,
         provider_url=settings.vavasms_url,
         breakers=breakers,

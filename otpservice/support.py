@@ -68,7 +68,7 @@ def inbox(settings: Settings, count: int) -> Iterator[str]:
 def _lines(phone: PhoneNumber, state: PhoneState) -> Iterator[str]:
     yield f"phone          {phone.masked}"
     yield f"lock           {_lock(state)}"
-    yield f"failures       {state.failures_in_all} in a row, {state.failures} towards the next lock"
+    yield f"failures       {state.failures_in_all} in a row"
     left = "no quota" if state.sends_left is None else f"{state.sends_left} may still be sent now"
     yield f"SMS            {left}"
     for id, app, purpose, status in state.verifications:

@@ -14,8 +14,9 @@ from otpservice.verification.code import Code
 from otpservice.verification.digest import Digester
 from otpservice.verification.errors import PhoneLocked, WrongCode
 from otpservice.verification.inbound import Inbound
+from otpservice.verification.owner import Owner
 from otpservice.verification.policy import Policy
-from otpservice.verification.ports import Owner, Sending, SendOutcome, SendRequest
+from otpservice.verification.ports import Sending, SendOutcome, SendRequest
 from tests.conftest import SECRET
 
 OWNER = Owner("portal", "login")

@@ -27,7 +27,7 @@ from otpservice.verification.errors import (
     ProviderUnavailable,
 )
 from otpservice.verification.phone import PhoneNumber
-from otpservice.verification.ports import HostedRoute, OutgoingCode, Route, TracedRoute
+from otpservice.verification.routes import HostedRoute, OutgoingCode, Route, TracedRoute
 
 log = logging.getLogger("otpservice.breaker")
 
@@ -177,6 +177,7 @@ class GuardedRoute:
     Attributes:
         name: the route's.
         breakers: by operation: ``send``, and ``check`` if it is hosted.
+        last_outcome: of this process's last send: ``sent`` or the error's name; None before it.
     """
 
     def __init__(self, route: Route, breakers: Mapping[str, CircuitBreaker]) -> None:
@@ -185,6 +186,7 @@ class GuardedRoute:
         self.breakers = breakers
         self._refused_senders: set[str] = set()
         self._account_refused = False
+        self.last_outcome: str | None = None
 
     @property
     def refused_for(self) -> int:
@@ -208,15 +210,16 @@ class GuardedRoute:
         return (*breakers, *account, *senders)
 
     def send(self, message: OutgoingCode) -> str:
-        """Send one SMS. See ``ports.Route.send``."""
+        """Send one SMS. See ``routes.Route.send``."""
         try:
             message_id = self.breakers["send"].call(lambda: self._route.send(message))
         except ProviderError as error:
             if concerns_one_sender(error):
                 self._refused_senders.add(message.sender_id)
             self._account_refused |= concerns_every_call(error)
+            self.last_outcome = type(error).__name__
             raise
-        self._account_refused = False
+        self.last_outcome, self._account_refused = "sent", False
         self._refused_senders.discard(message.sender_id)
         return message_id
 
@@ -232,7 +235,7 @@ class GuardedTracedRoute(GuardedRoute):
         self._meter = meter
 
     def delivery(self, message_id: str) -> str:
-        """What became of an SMS. See ``ports.TracedRoute.delivery``."""
+        """What became of an SMS. See ``routes.TracedRoute.delivery``."""
         return metered(
             self._meter, self.name, "delivery", lambda: self._traced.delivery(message_id)
         )
@@ -246,7 +249,7 @@ class GuardedHostedRoute(GuardedRoute):
         self._hosted = route
 
     def check(self, phone: PhoneNumber, code: Code) -> None:
-        """Have the code compared. See ``ports.HostedRoute.check``."""
+        """Have the code compared. See ``routes.HostedRoute.check``."""
         self.breakers["check"].call(lambda: self._hosted.check(phone, code))
 
 

@@ -4,7 +4,7 @@ from otpservice.adapters.vavasms import VavasmsClient
 from otpservice.adapters.vavasms_words import in_our_words
 from otpservice.verification.code import Code
 from otpservice.verification.phone import PhoneNumber
-from otpservice.verification.ports import OutgoingCode
+from otpservice.verification.routes import OutgoingCode
 
 
 class VavasmsOtpRoute:
@@ -24,7 +24,7 @@ class VavasmsOtpRoute:
         self._sender_id = sender_id
 
     def send(self, message: OutgoingCode) -> str:
-        """Have VavaSMS make a code and send it. See ``ports.Route.send``."""
+        """Have VavaSMS make a code and send it. See ``routes.Route.send``."""
         with in_our_words():
             receipt = self._client.send_otp(
                 sender_id=message.sender_id,
@@ -38,6 +38,6 @@ class VavasmsOtpRoute:
         return receipt.message_id
 
     def check(self, phone: PhoneNumber, code: Code) -> None:
-        """Have VavaSMS compare ``code``. See ``ports.Route.check``."""
+        """Have VavaSMS compare ``code``. See ``routes.Route.check``."""
         with in_our_words():
             self._client.verify_otp(phone=phone.digits, code=code.digits, sender_id=self._sender_id)

@@ -9,7 +9,7 @@ from standardwebhooks import Webhook
 
 from otpservice.adapters.bounded_http import Transport
 from otpservice.adapters.http_sending import deliver
-from otpservice.verification.ports import OutgoingCode
+from otpservice.verification.routes import OutgoingCode
 
 _SECRET_PREFIX = "whsec_"
 
@@ -48,7 +48,7 @@ class HttpRoute:
         self._transport = Transport(url, timeout=timeout, ssl_context=ssl_context)
 
     def send(self, message: OutgoingCode) -> str:
-        """Post one SMS. See ``ports.Route.send``; a gateway's name for it is not asked for."""
+        """Post one SMS. See ``routes.Route.send``; a gateway's name for it is not asked for."""
         now = datetime.now(UTC)
         body = json.dumps(
             {

@@ -28,12 +28,12 @@ from otpservice.verification.errors import (
     ResendTooSoon,
     StoreUnavailable,
 )
+from otpservice.verification.owner import Owner
 from otpservice.verification.phone import PhoneNumber
 from otpservice.verification.policy import Policy
 from otpservice.verification.ports import (
     AttemptOutcome,
     AttemptReservation,
-    Owner,
     PhoneState,
     Sending,
     SendOutcome,

@@ -2,7 +2,7 @@
 
 from otpservice.adapters.vavasms import VavasmsClient
 from otpservice.adapters.vavasms_words import in_our_words
-from otpservice.verification.ports import OutgoingCode
+from otpservice.verification.routes import OutgoingCode
 
 
 class VavasmsTextRoute:
@@ -20,7 +20,7 @@ class VavasmsTextRoute:
         self._client = client
 
     def send(self, message: OutgoingCode) -> str:
-        """Have VavaSMS send the text to one number. See ``ports.Route.send``."""
+        """Have VavaSMS send the text to one number. See ``routes.Route.send``."""
         with in_our_words():
             receipt = self._client.send_text(
                 sender_id=message.sender_id,
@@ -35,7 +35,7 @@ class TracedTextRoute(VavasmsTextRoute):
     """The same where VavaSMS has told where to ask for an SMS's status."""
 
     def delivery(self, message_id: str) -> str:
-        """VavaSMS's word for the state of an SMS. See ``ports.TracedRoute.delivery``."""
+        """VavaSMS's word for the state of an SMS. See ``routes.TracedRoute.delivery``."""
         with in_our_words():
             rows = self._client.text_status(message_id)
         return next((row.status for row in rows if row.message_id == message_id), "")

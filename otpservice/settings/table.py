@@ -44,7 +44,7 @@ SETTINGS: tuple[Setting, ...] = (
         "REDIS_URL",
         values.redis_url,
         None,
-        "Redis or Valkey: redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://",
+        "Redis or Valkey: redis://, rediss:// or unix://; sentinel and cluster come later",
     ),
     Setting(
         "SECRET_KEY",
@@ -178,7 +178,7 @@ SETTINGS: tuple[Setting, ...] = (
         "ALLOW_FILE",
         optional(values.number_file),
         "",
-        "path of a file with numbers and prefixes the pumping guard leaves alone, one a line",
+        "path of a file with numbers and prefixes past country list and blocks, one a line",
     ),
     Setting("PROVIDER_TIMEOUT", seconds(1, 30), "10", "seconds for one call in all, 1 to 30"),
     Setting(
@@ -201,7 +201,7 @@ SETTINGS: tuple[Setting, ...] = (
         "SMS_PRICE_XOF",
         optional(whole(0, 999_999_999)),
         "",
-        "price of one SMS part in CFA francs, for what doctor says of texts; empty = unknown",
+        "price of one SMS part in CFA francs, for doctor and /health; empty = unknown",
     ),
     Setting(
         "LOW_BALANCE_XOF",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from otpservice.verification.gsm import ROOM, UNIT, Encoding, Misfit, Size, measure, misfits
-from otpservice.verification.ports import PLACEHOLDER
+from otpservice.verification.routes import PLACEHOLDER
 
 BRAND = r"[^#\x00-\x1f\x7f-\x9f\u2028\u2029]{1,40}"
 """A name in a message, as an expression. Without ``#``: it might come to be a placeholder."""

@@ -24,25 +24,27 @@ from otpservice.verification.errors import (
     StoreUnavailable,
     WrongCode,
 )
+from otpservice.verification.owner import Owner
 from otpservice.verification.phone import PhoneNumber
 from otpservice.verification.policy import Policy
 from otpservice.verification.ports import (
     GIVEN_BACK,
     AttemptOutcome,
     AttemptReservation,
-    HostedRoute,
-    OutgoingCode,
-    Owner,
-    RefusingRoute,
-    Route,
     Sending,
     SendOutcome,
     SendRequest,
     SendReservation,
     Status,
     Store,
-    TracedRoute,
     Verification,
+)
+from otpservice.verification.routes import (
+    HostedRoute,
+    OutgoingCode,
+    RefusingRoute,
+    Route,
+    TracedRoute,
 )
 
 _DELIVERY_KEPT = 30

@@ -8,8 +8,9 @@ from otpservice.settings import Settings
 from otpservice.verification.address import address_block
 from otpservice.verification.destinations import Destinations
 from otpservice.verification.digest import Digester
+from otpservice.verification.owner import Owner
 from otpservice.verification.phone import PhoneNumber
-from otpservice.verification.ports import Owner, SendRequest
+from otpservice.verification.ports import SendRequest
 from otpservice.web.limits import Door
 from otpservice.web.requests import Forbidden
 

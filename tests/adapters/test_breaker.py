@@ -10,7 +10,7 @@ from otpservice.adapters import vavasms
 from otpservice.adapters.breaker import guarded
 from otpservice.verification import errors
 from otpservice.verification.code import Code
-from otpservice.verification.ports import HostedRoute
+from otpservice.verification.routes import HostedRoute
 from tests.adapters.test_hosted_route import PHONE, outgoing
 
 OPERATIONS = ("send", "check")

@@ -6,8 +6,9 @@ from otpservice.adapters import vavasms
 from otpservice.adapters.hosted_route import VavasmsOtpRoute
 from otpservice.verification import errors
 from otpservice.verification.code import Code
+from otpservice.verification.owner import Owner
 from otpservice.verification.phone import PhoneNumber
-from otpservice.verification.ports import OutgoingCode, Owner, Route
+from otpservice.verification.routes import OutgoingCode, Route
 from tests.adapters import vavasms_replies as page
 from tests.adapters.fake_provider import FakeProvider, answer, cut
 

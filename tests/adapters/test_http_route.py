@@ -17,7 +17,7 @@ from werkzeug.serving import make_server
 from otpservice.adapters.http_route import HttpRoute
 from otpservice.verification import errors
 from otpservice.verification.code import Code
-from otpservice.verification.ports import Route
+from otpservice.verification.routes import Route
 from tests.adapters.fake_provider import FakeProvider, after, answer, cut
 from tests.adapters.test_hosted_route import outgoing
 

@@ -8,7 +8,7 @@ from otpservice.adapters import vavasms
 from otpservice.adapters.text_route import VavasmsTextRoute
 from otpservice.verification import errors
 from otpservice.verification.code import Code
-from otpservice.verification.ports import Route
+from otpservice.verification.routes import Route
 from tests.adapters import vavasms_replies as page
 from tests.adapters.fake_provider import FakeProvider, answer
 from tests.adapters.test_hosted_route import outgoing

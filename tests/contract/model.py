@@ -12,9 +12,10 @@ from typing import Any
 
 from otpservice.verification import errors
 from otpservice.verification.code import Code
+from otpservice.verification.owner import Owner
 from otpservice.verification.phone import PhoneNumber
 from otpservice.verification.policy import DAY, Policy, Quota
-from otpservice.verification.ports import AttemptOutcome, Owner, SendOutcome, SendRequest, Status
+from otpservice.verification.ports import AttemptOutcome, SendOutcome, SendRequest, Status
 
 YES = "yes"
 FORGOTTEN_AFTER = 30 * DAY

@@ -15,14 +15,9 @@ from otpservice.verification.errors import (
     PurposeConflict,
     WrongCode,
 )
+from otpservice.verification.owner import Owner
 from otpservice.verification.policy import Policy
-from otpservice.verification.ports import (
-    GIVEN_BACK,
-    Owner,
-    Sending,
-    SendOutcome,
-    SendRequest,
-)
+from otpservice.verification.ports import GIVEN_BACK, Sending, SendOutcome, SendRequest
 from tests.conftest import SECRET
 
 OWNER = Owner("portal", "login")

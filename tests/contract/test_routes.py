@@ -22,8 +22,9 @@ from otpservice.sandbox import SandboxServer
 from otpservice.sandbox.faults import Fault
 from otpservice.verification import errors
 from otpservice.verification.code import Code
+from otpservice.verification.owner import Owner
 from otpservice.verification.phone import PhoneNumber
-from otpservice.verification.ports import HostedRoute, OutgoingCode, Owner, Route
+from otpservice.verification.routes import HostedRoute, OutgoingCode, Route
 from tests.adapters import vavasms_replies as page
 from tests.adapters.fake_provider import FakeProvider, after, answer, cut, drip, hang, reset
 

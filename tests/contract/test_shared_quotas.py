@@ -15,12 +15,12 @@ from otpservice.verification.errors import (
     ResendTooSoon,
     WrongCode,
 )
+from otpservice.verification.owner import Owner
 from otpservice.verification.phone import PhoneNumber
 from otpservice.verification.policy import Policy, Quota
 from otpservice.verification.ports import (
     GIVEN_BACK,
     AttemptOutcome,
-    Owner,
     Sending,
     SendOutcome,
     SendRequest,

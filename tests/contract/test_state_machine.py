@@ -31,12 +31,12 @@ from otpservice.verification.errors import (
     OtpServiceError,
     WrongCode,
 )
+from otpservice.verification.owner import Owner
 from otpservice.verification.phone import PhoneNumber
 from otpservice.verification.policy import DAY, Policy, Quota
 from otpservice.verification.ports import (
     GIVEN_BACK,
     AttemptOutcome,
-    Owner,
     Sending,
     SendOutcome,
     SendRequest,

@@ -13,6 +13,7 @@ from otpservice.verification.errors import (
     AlreadyConfirmed,
     AttemptsExhausted,
     Canceled,
+    DestinationBlocked,
     Expired,
     NotFound,
     OtpServiceError,
@@ -22,12 +23,12 @@ from otpservice.verification.errors import (
     ResendTooSoon,
     WrongCode,
 )
+from otpservice.verification.owner import Owner
 from otpservice.verification.phone import PhoneNumber
 from otpservice.verification.policy import Policy, Quota
 from otpservice.verification.ports import (
     GIVEN_BACK,
     AttemptOutcome,
-    Owner,
     Sending,
     SendOutcome,
     SendRequest,
@@ -527,6 +528,15 @@ def test_what_stands_under_an_older_secret_is_still_found(redis, phone):
     new = RedisStore(redis, Digester([b"n" * 32]), Policy())
     sent = send(both, stranger, send_id="send-3")
     assert new.reserve_attempt(OWNER, stranger, "a", CODE).id == sent.id
+
+
+def test_an_opt_out_under_an_older_secret_still_holds(redis, phone):
+    (old,) = Digester([SECRET]).phones(phone)
+    redis.set(f"otp:{{{old.tag}}}:o:{old.name}", "1", ex=1000)
+    both = RedisStore(redis, Digester([b"n" * 32, SECRET]), Policy())
+    with pytest.raises(DestinationBlocked):
+        send(both, phone)
+    assert redis.ttl(f"otp:{{{old.tag}}}:o:{old.name}") > 399 * 86_400
 
 
 def test_a_store_that_lost_everything_knows_nothing_and_goes_on(store, redis, phone):

@@ -14,8 +14,9 @@ from otpservice.sandbox.faults import Fault
 from otpservice.settings import Settings
 from otpservice.verification.code import Code
 from otpservice.verification.errors import ProviderUnavailable
+from otpservice.verification.owner import Owner
 from otpservice.verification.phone import PhoneNumber
-from otpservice.verification.ports import OutgoingCode, Owner
+from otpservice.verification.routes import OutgoingCode
 from tests.adapters.fake_provider import FakeProvider, answer
 from tests.conftest import KEYS
 from tests.e2e.outages import (

@@ -99,7 +99,10 @@ def test_a_blocks_quota_is_exact_over_its_numbers(tight, turn):
 def test_wrong_codes_of_an_address_are_exact_over_all_phones(tight, turn):
     numbers = [phone(n) for n in range(12)]
     sent = all_at_once(*(lambda number=number: tight.send(number) for number in numbers))
-    guesses = [(answer.body["id"], wrong(sms_code(tight, n))) for answer, n in zip(sent, numbers, strict=True)]
+    guesses = [
+        (answer.body["id"], wrong(sms_code(tight, n)))
+        for answer, n in zip(sent, numbers, strict=True)
+    ]
     answers = all_at_once(
         *(
             lambda id=id, code=code: tight.confirm(code, id=id, client_ip=ADDRESS)

@@ -1,5 +1,6 @@
 """Several routes at once: resends that change hands, purposes side by side, and their health."""
 
+import time
 from hashlib import sha256
 
 import pytest
@@ -10,7 +11,7 @@ from otpservice.sandbox import SandboxServer
 from otpservice.sandbox.faults import Fault
 from otpservice.settings import Settings
 from tests.conftest import APPS, KEYS
-from tests.e2e.outages import SECRET, Gateway
+from tests.e2e.outages import SECRET, UNREACHABLE, Gateway
 
 PHONE = "+2250709000001"
 BOTH = "vavasms-otp,vavasms-text"
@@ -48,8 +49,9 @@ def provider(server):
 
 @pytest.fixture
 def fault(provider):
-    def put(operation, name, times=1):
-        provider.faults.put(Fault.parse({"operation": operation, "fault": name, "times": times}))
+    def put(operation, name, times=1, **more):
+        body = {"operation": operation, "fault": name, "times": times, **more}
+        provider.faults.put(Fault.parse(body))
 
     return put
 
@@ -372,3 +374,37 @@ def test_a_hosted_code_holds_the_phone_though_a_local_one_was_approved(portal, f
     portal.send()
     portal.send(purpose="two-factor")  # the first, hosted code was never confirmed
     assert [kind for kind, _ in codes()] == ["text", "text", "text", "otp"]
+
+
+def test_two_routes_out_of_reach_leave_time_for_a_third(serve):
+    with UNREACHABLE["connect timeout"]() as url, Gateway() as gateway:
+        http = {"http_route_url": gateway.url, "http_route_secret": SECRET}
+        account = {"vavasms_url": url, "provider_timeout": "2", "breaker_failures": "1"}
+        caller = serve(f"{BOTH},http", **account, **http)
+        assert caller.send().status_code == 201
+        assert len(gateway.codes) == 1
+        assert [reason.split(":")[0] for reason in caller.degraded()] == [
+            "vavasms-otp send",
+            "vavasms-text send",
+        ]
+
+
+def test_all_routes_together_take_no_longer_than_one_may(serve, fault, codes):
+    caller = serve(provider_timeout="1")
+    fault("otp/send", "http_503", delay_ms=700)
+    fault("text/single", "delay_after", delay_ms=5000)
+    started = time.monotonic()
+    sent = caller.send()
+    assert time.monotonic() - started < 2.5
+    assert (sent.status_code, sent.get_json()["delivery"]) == (202, "unknown")
+    ((_, code),) = codes()
+    assert caller.confirm(code, id=sent.body["id"]).status_code == 200
+
+
+def test_wrong_credentials_are_told_without_breakers_too(serve, fault):
+    portal = serve(breaker_failures="0")
+    fault("otp/send", "901")
+    portal.send()
+    assert portal.degraded() == ["vavasms-otp send: ProviderRejected InvalidCredentials"]
+    portal.send()
+    assert portal.degraded() is None
