@@ -20,6 +20,14 @@ from otpservice.verification.errors import (
     ResendTooSoon,
     WrongCode,
 )
+from otpservice.verification.phone import PhoneNumber
+from otpservice.verification.ports import (
+    AttemptReservation,
+    PhoneState,
+    SendReservation,
+    Status,
+    Verification,
+)
 
 STATE_ERRORS: dict[str, type[AlreadyConfirmed | Canceled | Expired | AttemptsExhausted]] = {
     "approved": AlreadyConfirmed,
@@ -50,6 +58,91 @@ def refusal(result: str, facts: Sequence[Any], tag: str) -> OtpServiceError:
         case _:
             error = NotFound()
     return error
+
+
+def sent(
+    tag: str, send_id: str, facts: Sequence[Any], taken: tuple[Any, ...]
+) -> tuple[SendReservation, bool]:
+    """A reserved SMS, and whether the phone's quota would have refused it."""
+    token, expires_at, resend_at, attempts_left, sends_left, over, hosted = facts
+    reservation = SendReservation(
+        id=verification_id(tag, token),
+        send_id=send_id,
+        expires_at=time(expires_at),
+        resend_at=time(resend_at),
+        attempts_left=attempts_left,
+        sends_left=count(sends_left),
+        hosted=bool(hosted),
+        taken=taken,
+    )
+    return reservation, bool(over)
+
+
+def asked(
+    tag: str, attempt_id: str, facts: Sequence[Any], taken: tuple[Any, ...]
+) -> AttemptReservation:
+    """A counted guess that is to be asked about."""
+    token, phone, purpose, route, unknown = facts
+    return AttemptReservation(
+        id=verification_id(tag, token),
+        attempt_id=attempt_id,
+        phone=PhoneNumber(text(phone)),
+        purpose=text(purpose),
+        route=text(route),
+        previous_unknown=bool(unknown),
+        taken=taken,
+    )
+
+
+def right(tag: str, attempt_id: str, facts: Sequence[Any]) -> tuple[AttemptReservation, int]:
+    """A guess at a code of ours that was right, and when its SMS was reserved."""
+    token, phone, purpose, approved_at, sent_at = facts
+    approved = AttemptReservation(
+        id=verification_id(tag, token),
+        attempt_id=attempt_id,
+        phone=PhoneNumber(text(phone)),
+        purpose=text(purpose),
+        route="",
+        previous_unknown=False,
+        approved_at=time(approved_at),
+    )
+    return approved, sent_at
+
+
+def verification(id: str, facts: Sequence[Any]) -> Verification:
+    """What is held about a verification."""
+    status, purpose, phone, expires_at, resend_at, attempts_left, approved_at, *rest = facts
+    sends_left, route, message_id, delivery, delivery_age = rest
+    return Verification(
+        id=id,
+        status=Status(text(status)),
+        purpose=text(purpose),
+        phone=PhoneNumber(text(phone)),
+        expires_at=time(expires_at),
+        resend_at=time(resend_at),
+        attempts_left=attempts_left,
+        sends_left=count(sends_left),
+        approved_at=time(approved_at) if approved_at else None,
+        route=text(route),
+        message_id=text(message_id),
+        delivery=text(delivery),
+        delivery_age=delivery_age / 1000,
+    )
+
+
+def phone_state(tag: str, facts: Sequence[Any]) -> PhoneState:
+    """What is held about a phone."""
+    locked, failures, in_all, sends_left, *latest = facts
+    return PhoneState(
+        locked_for=None if locked < 0 else seconds(locked),
+        failures=failures,
+        failures_in_all=in_all,
+        sends_left=count(sends_left),
+        verifications=tuple(
+            (verification_id(tag, token), text(app), text(purpose), Status(text(status)))
+            for token, app, purpose, status in latest
+        ),
+    )
 
 
 def text(value: bytes | str) -> str:

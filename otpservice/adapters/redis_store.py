@@ -8,9 +8,18 @@ from typing import Any
 
 from redis import Redis
 
-from otpservice.adapters.answers import STATE_ERRORS, count, refusal, seconds, text, time
+from otpservice.adapters.answers import (
+    STATE_ERRORS,
+    asked,
+    phone_state,
+    refusal,
+    right,
+    sent,
+    time,
+    verification,
+)
 from otpservice.adapters.balance_watch import BalanceWatch
-from otpservice.adapters.keys import key_of, record_key, tag_of, verification_id
+from otpservice.adapters.keys import key_of, record_key, tag_of
 from otpservice.adapters.pumping_guard import PumpingGuard
 from otpservice.adapters.scripts import Call, Scripts
 from otpservice.adapters.shared_quotas import SharedQuotas, pairs
@@ -39,7 +48,6 @@ from otpservice.verification.ports import (
     SendOutcome,
     SendRequest,
     SendReservation,
-    Status,
     Verification,
 )
 
@@ -112,20 +120,11 @@ class RedisStore:
         except OtpServiceError:
             self._shared.give_back(taken)
             raise
-        token, expires_at, resend_at, attempts_left, sends_left, over, hosted = facts
+        reservation, over = sent(tag, send_id, facts, taken)
         if over:
             log.warning("quota_would_refuse", extra={"quota": "phone"})
             self._meter.would_refuse("phone")
-        return SendReservation(
-            id=verification_id(tag, token),
-            send_id=send_id,
-            expires_at=time(expires_at),
-            resend_at=time(resend_at),
-            attempts_left=attempts_left,
-            sends_left=count(sends_left),
-            hosted=bool(hosted),
-            taken=taken,
-        )
+        return reservation
 
     def preview_send(self, request: SendRequest) -> bool:
         """Raise what ``reserve_send`` would raise, in the order callers are told it."""
@@ -225,27 +224,9 @@ class RedisStore:
         ]
         result, *facts = self._scripts.run(Call("reserve_attempt", [key], args))
         if result == "ok":
-            token, phone, purpose, route, unknown = facts
-            return AttemptReservation(
-                id=verification_id(tag, token),
-                attempt_id=attempt_id,
-                phone=PhoneNumber(text(phone)),
-                purpose=text(purpose),
-                route=text(route),
-                previous_unknown=bool(unknown),
-                taken=taken,
-            )
-        if result == "approved" and len(facts) > 1:  # one of ours, and right
-            token, phone, purpose, approved_at, sent_at = facts
-            approved = AttemptReservation(
-                id=verification_id(tag, token),
-                attempt_id=attempt_id,
-                phone=PhoneNumber(text(phone)),
-                purpose=text(purpose),
-                route="",
-                previous_unknown=False,
-                approved_at=time(approved_at),
-            )
+            return asked(tag, attempt_id, facts, taken)
+        if result == "right":  # one of ours
+            approved, sent_at = right(tag, attempt_id, facts)
             self._shared.confirm(approved.phone, sent_at, taken)
             return approved
         if result != "wrong_code":
@@ -333,50 +314,11 @@ class RedisStore:
         result, *facts = self._scripts.run(Call("read", [record_key(id)], args))
         if result != "ok":
             raise NotFound
-        (
-            status,
-            purpose,
-            phone,
-            expires_at,
-            resend_at,
-            attempts_left,
-            approved_at,
-            sends_left,
-            route,
-            message_id,
-            delivery,
-            delivery_age,
-        ) = facts
-        return Verification(
-            id=id,
-            status=Status(text(status)),
-            purpose=text(purpose),
-            phone=PhoneNumber(text(phone)),
-            expires_at=time(expires_at),
-            resend_at=time(resend_at),
-            attempts_left=attempts_left,
-            sends_left=count(sends_left),
-            approved_at=time(approved_at) if approved_at else None,
-            route=text(route),
-            message_id=text(message_id),
-            delivery=text(delivery),
-            delivery_age=delivery_age / 1000,
-        )
+        return verification(id, facts)
 
     def _phone(self, phone: PhoneNumber, action: str) -> PhoneState:
         digest = self._where(phone)
         keys = [key_of(digest.tag, kind, digest.name) for kind in ("p", "s")]
         args = [action, self._policy.code_ttl * 1000, self._policy.max_attempts, *self._quota]
-        _, locked, failures, in_all, sends_left, *latest = self._scripts.run(
-            Call("phone", keys, args)
-        )
-        return PhoneState(
-            locked_for=None if locked < 0 else seconds(locked),
-            failures=failures,
-            failures_in_all=in_all,
-            sends_left=count(sends_left),
-            verifications=tuple(
-                (verification_id(digest.tag, token), text(app), text(purpose), Status(text(status)))
-                for token, app, purpose, status in latest
-            ),
-        )
+        _, *facts = self._scripts.run(Call("phone", keys, args))
+        return phone_state(digest.tag, facts)

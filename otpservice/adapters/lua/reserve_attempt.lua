@@ -21,8 +21,8 @@ if record.app ~= app or record.state == 'failed' then
 end
 local id = string.match(key, ':v:(.+)$')
 
-local function approved()
-  return { 'approved', id, record.phone, record.purpose, number(record, 'approved_at'),
+local function right()
+  return { 'right', id, record.phone, record.purpose, number(record, 'approved_at'),
     newest_send(record, 'sent') }
 end
 
@@ -36,7 +36,7 @@ end
 
 local before = record['a:' .. attempt_id]
 if record.approved_by == attempt_id then -- the answer to this call was lost, as in the next two
-  return approved()
+  return right()
 elseif before then
   return before == '0' and wrong() or ask()
 end
@@ -62,7 +62,7 @@ end
 for field, value in pairs(record) do
   if string.sub(field, 1, 2) == 'd:' and given[string.match(value, ':(.+)$')] then
     approve(key, record, phone_key, now, attempt_id, ttl, max_attempts)
-    return approved()
+    return right()
   end
 end
 
