@@ -10,7 +10,6 @@ from otpservice.adapters.answers import text
 from otpservice.adapters.scripts import Call, Scripts
 from otpservice.adapters.vavasms import VavasmsError
 from otpservice.verification.balance import BalanceReport, Money, Prices, Traffic, report
-from otpservice.verification.errors import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -96,8 +95,8 @@ class BalanceWatch:
     def _refresh(self) -> None:
         try:
             self.now()
-        except StoreUnavailable:
-            log.warning("balance_unknown", extra={"reason": "StoreUnavailable"})
+        except Exception:  # nobody else would hear of it in this thread
+            log.exception("balance_unknown")
         finally:
             self._refreshing.release()
 

@@ -250,6 +250,8 @@ class VerificationService:
         """Try the routes in turn, on to the next only if surely nothing left."""
         refused: NotDone = ProviderUnavailable()
         for route in self._candidates(routes, hosted=hosted):
+            if not message.seconds_left:
+                break
             keeps_code = isinstance(route, HostedRoute)
             try:
                 message_id = route.send(message)

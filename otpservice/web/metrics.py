@@ -8,7 +8,14 @@ from threading import Lock
 
 from flask import Blueprint, Response
 from flask.typing import ResponseReturnValue
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -43,6 +50,7 @@ class PrometheusMeter(Meter):
     """
 
     def __init__(self, *, max_in_flight: int) -> None:
+        disable_created_metrics()  # in files there are none
         self.registry = registry = CollectorRegistry()
         self._requests = Counter(
             "otpservice_requests_total",

@@ -75,7 +75,8 @@ class Transport:
     Args:
         url: the server's address, or that of all its paths; https, or http to a loopback address.
         timeout: seconds for one call in all.
-        connect_timeout: of these at most, for name lookup, connecting and the TLS handshake.
+        connect_timeout: of these at most, for name lookup, connecting and the TLS handshake, and
+            a quarter of them: there is a second try, and half the time is for the answer.
         pool_size: connections kept for reuse; more are opened when needed, then closed.
         max_idle: seconds after which a kept connection is not trusted to be alive.
         ssl_context: other trusted certificates than the system's.
@@ -132,14 +133,18 @@ class Transport:
             AnswerLost: perhaps sent.
         """
         path = f"{self._path.rstrip('/')}/{below}" if below else self._path
-        deadline = monotonic() + min(self._timeout, self._timeout if within is None else within)
+        total = self._timeout if within is None else min(self._timeout, within)
+        # Half of the time is for the answer, or for whoever is asked if nobody can be reached here.
+        connect = min(self._connect_timeout, total / (2 * MAX_TRIES))
+        deadline = monotonic() + total
         failure = "Timeout"
         for _ in range(MAX_TRIES):
             left = deadline - monotonic()
             if left <= 0:
                 break
             try:
-                return self._exchange(path, body, headers, left)
+                timeout = Timeout(connect=min(connect, left), total=left)
+                return self._exchange(path, body, headers, timeout)
             except ConnectTimeoutError as error:
                 failure = _reason(error)
         # Outside the handler: urllib3's errors hold addresses and bodies, and would be chained.
@@ -149,10 +154,12 @@ class Transport:
         """Close the connections that are not in use."""
         self._pool.close()
 
-    def _exchange(self, path: str, body: bytes, headers: Mapping[str, str], left: float) -> Reply:
+    def _exchange(
+        self, path: str, body: bytes, headers: Mapping[str, str], timeout: Timeout
+    ) -> Reply:
         response, failure = None, ""
         try:
-            response = self._ask(path, body, headers, left)
+            response = self._ask(path, body, headers, timeout)
             return Reply(response.status, _whole_body(response))
         except ConnectTimeoutError:
             raise
@@ -161,7 +168,7 @@ class Transport:
         raise AnswerLost(failure, response.status if response else None)
 
     def _ask(
-        self, path: str, body: bytes, headers: Mapping[str, str], left: float
+        self, path: str, body: bytes, headers: Mapping[str, str], timeout: Timeout
     ) -> BaseHTTPResponse:
         return self._pool.urlopen(
             "POST",
@@ -170,7 +177,7 @@ class Transport:
             headers={**_HEADERS, **headers},
             retries=False,
             redirect=False,
-            timeout=Timeout(connect=min(self._connect_timeout, left), total=left),
+            timeout=timeout,
             preload_content=False,
             decode_content=False,
         )
