@@ -3,8 +3,6 @@
 Each fault on its own, and all of them, are in test_faults.py.
 """
 
-import time
-
 import pytest
 
 from tests.e2e.outages import SECRET, UNREACHABLE, Gateway
@@ -100,16 +98,14 @@ def test_a_provider_out_of_reach_leaves_the_gateway_and_soon_nobody_waits(run_by
         UNREACHABLE["connect timeout"]() as url,
         run_by_http("vavasms-otp,http", vavasms_url=url, **changes) as service,
     ):
-        slow = []
-        for n in range(12):  # over two workers, each with a breaker of its own
-            started = time.monotonic()
+        for n in range(12):
             sent = service.send(f"+22507090000{n:02}")
             assert (sent.status, sent.body["delivery"]) == (201, "sent")
-            slow += [n] * (time.monotonic() - started > 0.9)
             assert service.confirm(gateway.codes[0], id=sent.body["id"]).status == 200
-        assert 1 <= len(slow) <= 4
-        assert len(gateway.codes) == 12
-    assert service.log.read_text().count('"route": "http", "outcome": "Success"') == 12
+    log = service.log.read_text()
+    # Two workers, each with a breaker of its own.
+    assert 1 <= log.count('"operation": "otp/send", "outcome": "Unavailable"') <= 2
+    assert len(gateway.codes) == log.count('"route": "http", "outcome": "Success"') == 12
 
 
 def test_a_verification_outlives_a_change_of_routes(service, run):

@@ -107,6 +107,7 @@ def test_an_error_that_is_not_told_fails_the_audit(client, status, code):
         ("GET", f"/verifications/{NOBODY}", False),
         ("DELETE", f"/verifications/{NOBODY}", False),
         ("GET", "/health", False),
+        ("GET", "/metrics", False),
         ("GET", "/health/live", True),
         ("GET", "/health/ready", True),
         ("GET", "/openapi.json", True),
@@ -329,6 +330,15 @@ def test_every_answer_of_health_is_told_and_given(world, apps_file, tmp_path):
         client = world.make_client(apps_file=str(path), redis=redis)
         client.get("/health", headers={"Authorization": f"Bearer {key}"})
     told, given = world.told_and_given("health")
+    assert given == told
+
+
+def test_every_answer_of_metrics_is_told_and_given(world):
+    at_the_door(world, "GET", "/metrics")
+    for redis in (FakeRedis(), Broken()):
+        client = world.make_client(redis=redis)
+        client.get("/metrics", headers={"Authorization": "Bearer otps_probe-key"})
+    told, given = world.told_and_given("metrics")
     assert given == told
 
 

@@ -405,6 +405,6 @@ def test_wrong_credentials_are_told_without_breakers_too(serve, fault):
     portal = serve(breaker_failures="0")
     fault("otp/send", "901")
     portal.send()
-    assert portal.degraded() == ["vavasms-otp send: ProviderRejected InvalidCredentials"]
+    assert portal.degraded() == ["vavasms-otp: account refused"]
     portal.send()
     assert portal.degraded() is None
