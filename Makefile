@@ -4,13 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q
 
-.PHONY: demo test check format clean
+.PHONY: demo test test-long check format bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/otpservice demo $(ARGS)
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(ARGS)
+
+# The same tests with ten times the examples, and those that repeat races: half an hour.
+test-long: $(VENV)/.dev
+	$(BIN)/python -m pytest -p tests.long --hypothesis-profile=long -m "slow or not slow" $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -22,6 +26,10 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# bench/README.md tells what it measures. ARGS=--quick does less of it.
+bench: $(VENV)/.bench
+	$(BIN)/python -m bench $(ARGS)
+
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("otpservice needs Python 3.11 or newer: make PYTHON=python3.11") if sys.version_info < (3, 11) else 0'
 	$(PYTHON) -m venv $(VENV)
@@ -32,6 +40,10 @@ $(VENV)/.demo: $(VENV)/bin/python setup.cfg
 
 $(VENV)/.dev: $(VENV)/bin/python setup.cfg
 	$(PIP) -e '.[demo,test,check]'
+	touch $@
+
+$(VENV)/.bench: $(VENV)/bin/python setup.cfg
+	$(PIP) -e '.[bench]'
 	touch $@
 
 clean:

@@ -50,7 +50,7 @@ class PrometheusMeter(Meter):
     """
 
     def __init__(self, *, max_in_flight: int) -> None:
-        disable_created_metrics()  # in files there are none
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # in files there are none
         self.registry = registry = CollectorRegistry()
         self._requests = Counter(
             "otpservice_requests_total",

@@ -98,11 +98,12 @@ class Verification(Named):
         }
 
     def is_hosted(self) -> bool:
-        """Whether a guess has to be asked about: the route that sent last keeps the code."""
-        settled = [send for send in self.standing if send.outcome]
-        last = max((send.time for send in settled), default=0)
-        if any(send.hosted and not send.outcome and send.time > last for send in self.sends):
+        """Whether a guess has to be asked about: the route that surely sent last keeps the code,
+        or one that may do so is sending just now.
+        """
+        if any(send.hosted and not send.outcome for send in self.sends):
             return True
+        settled = [send for send in self.standing if send.outcome]
         owning = [send for send in settled if send.hosted or send.outcome is SendOutcome.SENT]
         return bool(owning) and max(owning, key=lambda send: send.time).hosted
 

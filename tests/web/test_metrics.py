@@ -7,6 +7,7 @@ from threading import Event, Thread
 
 import pytest
 import yaml
+from fakeredis import FakeRedis
 from prometheus_client.parser import text_string_to_metric_families
 
 from otpservice import __version__
@@ -48,14 +49,14 @@ class Samples:
 
 
 @pytest.fixture
-def make_provided(environment, valkey):
+def make_provided(environment):
     """The service over VavaSMS as it answers here, with no other route."""
 
     def make(provider, *, ask_balance=lambda: Balance(25540, "XOF"), **changes):
         names = {f"OTPSERVICE_{name.upper()}": value for name, value in changes.items()}
         url = {"OTPSERVICE_VAVASMS_URL": provider.url, "OTPSERVICE_RESEND_AFTER": "0"}
         settings = Settings.from_env({**environment, **url, **names})
-        client = create_app(settings, redis=valkey, ask_balance=ask_balance).test_client()
+        client = create_app(settings, redis=FakeRedis(), ask_balance=ask_balance).test_client()
         client.environ_base["HTTP_AUTHORIZATION"] = "Bearer otps_portal-key-of-the-tests"
         return client
 
