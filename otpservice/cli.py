@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from otpservice.settings import Settings
     from otpservice.verification.phone import PhoneNumber
 
-# One thread takes one connection to Redis, of which a worker opens 4,096 at the most.
+# Each is a thread; more of them than that is a mistake.
 _MOST_THREADS = 4000
 
 _COLOURS = {"ok": "green", "warning": "yellow", "FAIL": "red"}

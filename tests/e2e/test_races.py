@@ -147,14 +147,15 @@ def test_fifty_right_codes_of_our_own_at_once_approve_once(by_text, turn):
 
 
 @races
-def test_of_two_apps_at_once_one_has_the_phones_hosted_code(service, turn):
+def test_of_two_apps_at_once_one_has_the_phones_hosted_code(tight, turn):
     calls = [
-        lambda app=app: service.call("POST", "/login-code", {"phone": PHONE}, app)
+        lambda app=app: tight.call("POST", "/login-code", {"phone": PHONE}, app)
         for app in ("portal", "shop")
     ]
     found = outcomes(all_at_once(*(calls * 25)))
-    assert found[201] == len(service.inbox(PHONE)) == 1
-    assert set(found) == {201, "resend_too_soon", "purpose_conflict"}
+    assert found[201] == len(tight.inbox(PHONE)) == 1
+    # Whoever is refused had a place in the block's quota for a moment.
+    assert set(found) <= {201, "resend_too_soon", "purpose_conflict", "quota_exceeded"}
 
 
 @races

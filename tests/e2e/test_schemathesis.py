@@ -73,7 +73,7 @@ def run_schemathesis(url, directory, examples):
     )
 
 
-@pytest.mark.parametrize("examples", [15, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [10, pytest.param(200, marks=pytest.mark.slow)])
 def test_every_answer_is_one_that_the_description_tells(run_service, tmp_path, examples):
     apps = tmp_path / "apps.toml"
     apps.write_text(APP)

@@ -1,0 +1,59 @@
+"""What any such service pays: Flask, JSON in and out, one script in Redis, perhaps one POST.
+
+Run under the very gunicorn settings of the service: ``python -m bench.floor PORT PROVIDER_PORT``.
+"""
+
+import sys
+
+import urllib3
+from flask import Flask, jsonify, request
+
+from otpservice.adapters.redis_client import connect
+from otpservice.server import Server, gunicorn_settings, settings_or_exit
+from otpservice.settings import Settings
+
+_SCRIPT = """
+local n = redis.call('INCR', KEYS[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+return { 'ok', n }
+"""
+
+# What the service's own POST of otp/send carries.
+_FIELDS = {
+    "username": "bench@example.com",
+    "password": "bench-password",
+    "sender_id": "BENCH",
+    "otp_length": "6",
+    "otp_expiry": "5",
+    "message": "Votre code OTP est : ##OTP##",
+}
+
+
+def floor_app(settings: Settings, provider_port: int) -> Flask:
+    """Two views: ``/floor`` and ``/floor-post``."""
+    app = Flask("floor", static_folder=None)
+    script = connect(settings.redis_url).register_script(_SCRIPT)
+    # As many connections as the service keeps.
+    pool = urllib3.PoolManager(maxsize=500, retries=False, timeout=10)
+
+    @app.post("/floor")
+    def floor() -> object:
+        phone = request.get_json()["phone"]
+        return jsonify({"count": script([f"floor:{phone}"], [60_000])[1]}), 201
+
+    @app.post("/floor-post")
+    def floor_post() -> object:
+        phone = request.get_json()["phone"]
+        count = script([f"floor:{phone}"], [60_000])[1]
+        url = f"http://127.0.0.1:{provider_port}/api/v1/otp/send"
+        told = pool.request("POST", url, fields={**_FIELDS, "phone": phone}, encode_multipart=False)
+        return jsonify({"count": count, "message_id": told.json()["data"]["message_id"]}), 201
+
+    return app
+
+
+if __name__ == "__main__":
+    own = settings_or_exit()
+    port, provider = sys.argv[1:]
+    options = gunicorn_settings(own, bind=f"127.0.0.1:{port}", workers=1)
+    Server(lambda: floor_app(own, int(provider)), options).run()
