@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 from fakeredis import FakeRedis
+from hypothesis import settings
 from redis import Redis
 
 from otpservice.adapters.redis_client import connect
 from otpservice.demo.embedded import embedded_redis
 from otpservice.verification.phone import PhoneNumber
+
+# `make test` does the same every time; `make test-long` looks further.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.load_profile("repeatable")
 
 SECRET = b"a secret key of the tests with over 32 bytes"
 

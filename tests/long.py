@@ -5,4 +5,5 @@ Loaded by ``-p tests.long``, for a profile has to be known before its name is re
 
 from hypothesis import settings
 
-settings.register_profile("long", max_examples=10 * settings.get_profile("default").max_examples)
+EXAMPLES = 10 * settings.get_profile("default").max_examples
+settings.register_profile("long", max_examples=EXAMPLES, deadline=None)

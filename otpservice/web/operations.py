@@ -22,7 +22,10 @@ PARAMETERS: Mapping[str, dict[str, Any]] = {
     "Idempotency-Key": {
         "in": "header",
         "required": False,
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+        "schema": {
+            "type": "string",
+            "pattern": r'^(?:[!#-~][!-~]{0,254}|"(?:[!#-\[\]-~]|\\["\\]){1,255}")$',
+        },
         "description": "The caller's name for this call: sent again with it, what spent an SMS or "
         "a guess is answered again and not done again. Kept 24 hours.",
     },
