@@ -128,7 +128,7 @@ def _plain(name: object, value: object, depth: int = 0) -> Any:  # noqa: ANN401 
     if depth < _DEEPEST and isinstance(value, list | tuple | set | frozenset):
         return [_plain(None, item, depth + 1) for item in value]
     # Three digits are what a provider answers, four and more what somebody typed.
-    if name == "code" and re.fullmatch(r"\d{4,9}", _text(value)):
+    if name in {"code", "vendor_code"} and re.fullmatch(r"\d{4,9}", _text(value)):
         return "***"
     return value if _is_harmless(value) else scrub(_text(value))
 

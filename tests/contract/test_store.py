@@ -401,6 +401,7 @@ def test_a_success_forgets_the_failures(make_store, phone):
         sent = send(store, phone, send_id=f"send-{n}")
         fail(store, sent.id, 2)
         approve(store, sent.id, code=Code(f"00000{n}"))
+        assert store.lookup(phone).failures_in_all == 0
 
 
 def test_thirty_days_without_a_failure_forget_the_last_lock(make_store, phone):

@@ -379,7 +379,7 @@ def test_a_hosted_code_holds_the_phone_though_a_local_one_was_approved(portal, f
 def test_two_routes_out_of_reach_leave_time_for_a_third(serve):
     with UNREACHABLE["connect timeout"]() as url, Gateway() as gateway:
         http = {"http_route_url": gateway.url, "http_route_secret": SECRET}
-        account = {"vavasms_url": url, "provider_timeout": "2", "breaker_failures": "1"}
+        account = {"vavasms_url": url, "provider_timeout": "6", "breaker_failures": "1"}
         caller = serve(f"{BOTH},http", **account, **http)
         assert caller.send().status_code == 201
         assert len(gateway.codes) == 1
