@@ -18,16 +18,29 @@ local spend, enforce = ARGV[2] == 'spend', ARGV[3] == '1'
 local budget = { day_floor = tonumber(ARGV[5]), hour_floor = tonumber(ARGV[6]),
   day_percent = tonumber(ARGV[7]), hour_percent = tonumber(ARGV[8]), busy_hours = tonumber(ARGV[9]),
   peak_days = tonumber(ARGV[10]), history = tonumber(ARGV[11]) }
-local held = read(KEYS[1])
+
+-- By kind and number, once: each of some sixty looks at a field by its name would build that name.
+local held, since = { s = {}, c = {}, d = {} }, 0
+local flat = redis.call('HGETALL', KEYS[1])
+for i = 1, #flat, 2 do
+  local counts, index = held[string.sub(flat[i], 1, 1)], tonumber(string.sub(flat[i], 2))
+  if index then
+    counts[index] = tonumber(flat[i + 1])
+  else
+    since = tonumber(flat[i + 1])
+  end
+end
+local sent, confirmed, by_day = held.s, held.c, held.d
+
 local hour, day = math.floor(now / HOUR), math.floor(now / DAY)
 local in_sight = HOUR - now % HOUR -- the part of a window's oldest hour that is not over yet
 
 local function confirmed_in(index)
-  return number(held, 'c' .. whole(index))
+  return confirmed[index] or 0
 end
 
 local function unconfirmed_in(index)
-  return number(held, 's' .. whole(index)) - confirmed_in(index)
+  return (sent[index] or 0) - (confirmed[index] or 0)
 end
 
 -- Every division is the last step over whole numbers: Python comes to the very same number.
@@ -42,7 +55,7 @@ end
 local function highest_day()
   local highest = 0
   for index = day - budget.peak_days, day do
-    highest = math.max(highest, number(held, 'd' .. whole(index)))
+    highest = math.max(highest, by_day[index] or 0)
   end
   return highest
 end
@@ -74,11 +87,12 @@ local function weigh(hours, lasting, percent)
 end
 
 local function forget()
-  for field in pairs(held) do
-    local kind, index = string.match(field, '^([scd])(%d+)$')
+  for kind, counts in pairs(held) do
     local oldest = kind == 'd' and day - budget.peak_days or hour - 24
-    if kind and tonumber(index) < oldest then
-      redis.call('HDEL', KEYS[1], field)
+    for index in pairs(counts) do
+      if index < oldest then
+        redis.call('HDEL', KEYS[1], kind .. whole(index))
+      end
     end
   end
 end
@@ -92,8 +106,8 @@ if over_hour and (not over or over_hour[1] > over[1]) then
   over = over_hour
 end
 
-local since = number(held, 'since')
-if since == 0 and spend then
+local first = since == 0
+if first and spend then
   since = now
 end
 local history = ARGV[4] == 'own' and since or tonumber(ARGV[4])
@@ -102,7 +116,9 @@ local enforceable = history > 0 and now - history >= budget.history
 if spend and not (over and enforceable and enforce) then
   forget()
   redis.call('HINCRBY', KEYS[1], 's' .. whole(hour), '1')
-  redis.call('HSET', KEYS[1], 'since', whole(since))
+  if first then
+    redis.call('HSET', KEYS[1], 'since', whole(since))
+  end
   redis.call('PEXPIRE', KEYS[1], whole((budget.peak_days + 1) * DAY))
 end
 if over then
