@@ -1,20 +1,80 @@
 """The rate limits at the door: requests per phone and per app, counted by Flask-Limiter."""
 
-from collections.abc import Callable
 from time import perf_counter
-from typing import cast
+from typing import Any
 
 from flask import Flask, g
-from flask_limiter import Limiter, RequestLimit
-from limits import RateLimitItem
+from flask_limiter import Limiter
+from limits import RateLimitItem, parse_many
 from limits.errors import StorageError
-from limits.storage import SlidingWindowCounterSupport
+from limits.storage import RedisStorage
+from limits.storage.base import Storage
 from redis import Redis
+from redis.cluster import RedisCluster
+from redis.exceptions import RedisError
 
 from otpservice.meter import NO_METER, Meter
 from otpservice.web.requests import RateLimited
 
 _CALL = "rate_limits"
+
+_Hit = tuple[RateLimitItem, str, str]
+"""One limit, whom it counts, and its scope: ``phone`` or ``app``."""
+
+# limits' own script for one limit, run for each in turn until one refuses: a request that the
+# phone's limit refuses must cost the app nothing.
+_IN_TURN = f"""
+local function acquire(KEYS, ARGV)
+{RedisStorage.SCRIPT_ACQUIRE_SLIDING_WINDOW.decode()}
+end
+for n = 1, #KEYS, 2 do
+  if not acquire({{ KEYS[n], KEYS[n + 1] }}, {{ ARGV[n], ARGV[n + 1], 1 }}) then
+    return n
+  end
+end
+return 0
+"""
+
+
+class _Counters(RedisStorage):
+    """The storage of ``limits`` on the service's own client, for several limits in one trip."""
+
+    STORAGE_SCHEME = ["otpservice"]  # noqa: RUF012 - as limits declares it
+
+    def __init__(self, uri: str, client: Redis | RedisCluster) -> None:
+        # As RedisClusterStorage does it: the next class's would make a client of its own.
+        self.key_prefix = self.PREFIX
+        self.target_server = "redis"
+        self.dependency = self.dependencies["redis"].module
+        self.storage = client
+        Storage.__init__(self, uri, wrap_exceptions=True)
+        self.initialize_storage(uri)
+        self._in_turn = client.register_script(_IN_TURN)
+
+    def first_refusing(self, hits: list[_Hit]) -> _Hit | None:
+        """Count one on each in turn, up to the one that refuses.
+
+        Raises:
+            StorageError: they could not be counted.
+        """
+        if isinstance(self.storage, RedisCluster):  # no script may touch two tags
+            return next((hit for hit in hits if not self._acquire(*hit)), None)
+        keys: list[str] = []
+        args: list[int] = []
+        for item, *whom in hits:
+            name = item.key_for(*whom)
+            windows = (self._previous_window_key(name), self._current_window_key(name))
+            keys += map(self.prefixed_key, windows)
+            args += [item.amount, item.get_expiry()]
+        try:
+            refusing = self._in_turn(keys, args)
+        except RedisError as error:
+            raise StorageError(error) from error
+        return hits[refusing // 2] if refusing else None
+
+    def _acquire(self, item: RateLimitItem, *whom: str) -> bool:
+        name = item.key_for(*whom)
+        return self.acquire_sliding_window_entry(name, item.amount, item.get_expiry())
 
 
 class Door:
@@ -22,7 +82,7 @@ class Door:
 
     Args:
         app: the Flask application to guard.
-        redis: the client whose connections are used.
+        redis: the client to count with.
         phone_limit: requests per phone, such as ``30/minute``.
         app_limit: requests per app.
         meter: told of every look at the limits.
@@ -31,7 +91,7 @@ class Door:
     def __init__(
         self,
         app: Flask,
-        redis: Redis,
+        redis: Redis | RedisCluster,
         *,
         phone_limit: str,
         app_limit: str,
@@ -41,25 +101,16 @@ class Door:
         limiter = Limiter(
             key_func=lambda: "",
             app=app,
-            storage_uri="redis://",
-            storage_options={
-                "connection_pool": redis.connection_pool,  # type: ignore[dict-item]
-                "wrap_exceptions": True,
-            },
+            storage_uri="otpservice://",
+            storage_options={"client": redis},  # type: ignore[dict-item]
             # Neither lets twice the limit through where two windows meet, as fixed-window does,
             # nor trusts this machine's clock, as moving-window does.
             strategy="sliding-window-counter",
             headers_enabled=False,  # a round trip each
         )
-        by_phone = limiter.shared_limit(
-            phone_limit, "phone", key_func=lambda: g.bucket, on_breach=_refuse
-        )
-        by_app = limiter.shared_limit(
-            app_limit, "app", key_func=lambda: g.app.name, on_breach=_refuse
-        )
-        # One plain function, decorated once: limits opened for a block at a time are kept in a
-        # table that all threads share, and some hits were charged to another thread's key.
-        self._enter: Callable[[], None] = by_app(by_phone(_enter))
+        # Past Flask-Limiter's decorators, which ask for the limits one by one.
+        self._counters: Any = limiter.storage
+        self._by_phone, self._by_app = parse_many(phone_limit), parse_many(app_limit)
 
     def admit(self, bucket: str) -> None:
         """Count one request of ``g.app`` on the phone or verification that ``bucket`` stands for.
@@ -68,49 +119,33 @@ class Door:
             RateLimited: one too many.
             StorageError: the limits could not be counted.
         """
-        # An empty key would be no limit at all.
-        if not bucket:
-            raise ValueError("a request without a bucket cannot be counted")
-        g.bucket = bucket
+        hits = [(item, bucket, "phone") for item in self._by_phone]
+        hits += [(item, g.app.name, "app") for item in self._by_app]
         began = perf_counter()
         try:
-            self._enter()
+            refusing = self._counters.first_refusing(hits)
+            if refusing:
+                raise self._refusal(*refusing)
         except StorageError:
             self._meter.redis_failed(_CALL)
             raise
         finally:
             self._meter.redis_called(_CALL, perf_counter() - began)
 
-
-def _enter() -> None:
-    """Inside the door."""
-
-
-def _refuse(breach: RequestLimit) -> None:
-    *_, scope = breach.request_args
-    raise RateLimited(
-        scope,
-        breach.limit.amount,
-        breach.limit.get_expiry(),
-        _seconds_until_room(
-            cast(SlidingWindowCounterSupport, breach.limiter.storage),
-            breach.limit,
-            breach.request_args,
-        ),
-    )
+    def _refusal(self, item: RateLimitItem, whom: str, scope: str) -> RateLimited:
+        counted = self._counters.get_sliding_window(item.key_for(whom, scope), item.get_expiry())
+        wait = _seconds_until_room(item, *counted)
+        return RateLimited(scope, item.amount, item.get_expiry(), wait)
 
 
 def _seconds_until_room(
-    storage: SlidingWindowCounterSupport, limit: RateLimitItem, args: list[str]
+    limit: RateLimitItem, before: int, before_left: float, current: int, current_left: float
 ) -> int:
     """How long until one more request is let in, if nobody else comes.
 
     The counter weighs the window before by the part of it that is still in sight.
     """
     window = limit.get_expiry()
-    before, before_left, current, current_left = storage.get_sliding_window(
-        limit.key_for(*args), window
-    )
     rolls_over = current_left - window
     if current < limit.amount:  # once enough of the window before is out of sight
         out_of_sight = before_left - window * (limit.amount - current) / max(before, 1)
