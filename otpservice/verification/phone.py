@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import phonenumbers
-from phonenumbers import NumberParseException, PhoneNumberType
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, NumberParseException, PhoneNumberType
 
 from otpservice.verification.errors import DestinationBlocked, InvalidPhone
 
@@ -66,6 +66,9 @@ class PhoneNumber:
     @property
     def country(self) -> str:
         """ISO 3166 code of the country the number belongs to: ``CI``."""
+        regions = COUNTRY_CODE_TO_REGION_CODE[int(self._calling_code)]
+        if len(regions) == 1:
+            return regions[0]
         return phonenumbers.region_code_for_number(phonenumbers.parse(self.e164)) or ""
 
     @property
@@ -76,9 +79,18 @@ class PhoneNumber:
     @property
     def masked(self) -> str:
         """The calling code and the last two digits: ``+225********01``."""
-        calling_code = len(str(phonenumbers.parse(self.e164).country_code)) + 1
-        hidden = len(self.e164) - calling_code - 2
-        return f"{self.e164[:calling_code]}{'*' * hidden}{self.e164[-2:]}"
+        code = self._calling_code
+        hidden = len(self.e164) - len(code) - 3
+        return f"+{code}{'*' * hidden}{self.e164[-2:]}"
+
+    @property
+    def _calling_code(self) -> str:
+        """``225``: one to three digits, none of them the beginning of another."""
+        return next(
+            self.e164[1:end]
+            for end in range(2, 5)
+            if int(self.e164[1:end]) in COUNTRY_CODE_TO_REGION_CODE
+        )
 
     def __str__(self) -> str:
         return self.masked
