@@ -100,7 +100,6 @@ class Door:
         self._meter = meter
         limiter = Limiter(
             key_func=lambda: "",
-            app=app,
             storage_uri="otpservice://",
             storage_options={"client": redis},  # type: ignore[dict-item]
             # Neither lets twice the limit through where two windows meet, as fixed-window does,
@@ -108,6 +107,10 @@ class Door:
             strategy="sliding-window-counter",
             headers_enabled=False,  # a round trip each
         )
+        # As if it had its hooks in the app already: for every request these look for limits of its
+        # view, and there are none.
+        app.extensions.setdefault("limiter", set()).add(limiter)
+        limiter.init_app(app)
         # Past Flask-Limiter's decorators, which ask for the limits one by one.
         self._counters: Any = limiter.storage
         self._by_phone, self._by_app = parse_many(phone_limit), parse_many(app_limit)
