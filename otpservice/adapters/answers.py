@@ -82,7 +82,7 @@ def asked(
     tag: str, attempt_id: str, facts: Sequence[Any], taken: tuple[Any, ...]
 ) -> AttemptReservation:
     """A counted guess that is to be asked about."""
-    token, phone, purpose, route, unknown = facts
+    token, phone, purpose, route, unknown, sent_at = facts
     return AttemptReservation(
         id=verification_id(tag, token),
         attempt_id=attempt_id,
@@ -90,23 +90,24 @@ def asked(
         purpose=text(purpose),
         route=text(route),
         previous_unknown=bool(unknown),
+        sent_at=sent_at,
         taken=taken,
     )
 
 
-def right(tag: str, attempt_id: str, facts: Sequence[Any]) -> tuple[AttemptReservation, int]:
-    """A guess at a code of ours that was right, and when its SMS was reserved."""
+def right(tag: str, attempt_id: str, facts: Sequence[Any]) -> AttemptReservation:
+    """A guess at a code of ours that was right."""
     token, phone, purpose, approved_at, sent_at = facts
-    approved = AttemptReservation(
+    return AttemptReservation(
         id=verification_id(tag, token),
         attempt_id=attempt_id,
         phone=PhoneNumber(text(phone)),
         purpose=text(purpose),
         route="",
         previous_unknown=False,
+        sent_at=sent_at,
         approved_at=time(approved_at),
     )
-    return approved, sent_at
 
 
 def verification(id: str, facts: Sequence[Any]) -> Verification:

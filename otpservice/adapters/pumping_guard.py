@@ -110,6 +110,12 @@ class PumpingGuard:
         """
         return Call("guard_settle", (subject.key,), (sent_at, "confirmed"))
 
+    def unconfirm(self, subject: Subject, answer: Sequence[Any]) -> Call | None:
+        """Take out what ``confirm`` counted, once, by its answer; None if it counted nothing."""
+        if answer[0] != "ok":
+            return None
+        return Call("guard_settle", (subject.key,), (answer[2], "unconfirmed"))
+
     def verdict(self, subject: Subject, answer: Sequence[Any]) -> Verdict:
         """Read the answer to ``send`` or ``preview``."""
         word, *facts, at, since = answer

@@ -22,7 +22,7 @@ from otpservice.adapters.balance_watch import BalanceWatch
 from otpservice.adapters.keys import key_of, record_key, tag_of
 from otpservice.adapters.pumping_guard import PumpingGuard
 from otpservice.adapters.scripts import Call, Scripts
-from otpservice.adapters.shared_quotas import SharedQuotas, pairs
+from otpservice.adapters.shared_quotas import SharedQuotas, Taken, pairs
 from otpservice.meter import NO_METER, Meter
 from otpservice.verification.code import Code
 from otpservice.verification.digest import Digester, PhoneDigest
@@ -226,8 +226,8 @@ class RedisStore:
         if result == "ok":
             return asked(tag, attempt_id, facts, taken)
         if result == "right":  # one of ours
-            approved, sent_at = right(tag, attempt_id, facts)
-            self._shared.confirm(approved.phone, sent_at, taken)
+            approved = right(tag, attempt_id, facts)
+            self._shared.give_back((*taken, *self._shared.confirm(approved)))
             return approved
         if result != "wrong_code":
             self._shared.give_back(taken)
@@ -235,19 +235,20 @@ class RedisStore:
 
     def approve(self, reservation: AttemptReservation, code: Code) -> datetime:
         """Settle a guess the route said yes to; the first yes wins."""
-        tag = tag_of(reservation.id)
-        result, *facts = self._settle(reservation, "yes", self._digester.codes(code, tag)[0])
+        digest = self._digester.codes(code, tag_of(reservation.id))[0]
+        # What the guess took is given back whatever comes out, and once at the most.
+        riders = (*self._shared.confirm(reservation), *reservation.taken)
+        (result, *facts), *told = self._settle(reservation, "yes", digest, riders)
+        if result != "yes" or not facts[1]:
+            self._shared.unconfirm(reservation, told)
         if result == "yes":
-            self._shared.confirm(reservation.phone, facts[1], reservation.taken)
             return time(facts[0])
-        self._shared.give_back(reservation.taken)
         raise STATE_ERRORS.get(result, NotFound)(reservation.id)
 
     def settle_attempt(self, reservation: AttemptReservation, outcome: AttemptOutcome) -> int:
         """Settle a guess that did not come to a yes; returns the guesses that remain."""
-        result, *facts = self._settle(reservation, outcome, "")
-        if outcome is not AttemptOutcome.NO:
-            self._shared.give_back(reservation.taken)
+        riders = () if outcome is AttemptOutcome.NO else reservation.taken
+        (result, *facts), *_ = self._settle(reservation, outcome, "", riders)
         return int(facts[0]) if result != "not_found" else 0
 
     def read(self, app: str, id: str) -> Verification:
@@ -289,7 +290,9 @@ class RedisStore:
                 return digest
         return newest
 
-    def _settle(self, reservation: AttemptReservation, outcome: str, digest: str) -> list[Any]:
+    def _settle(
+        self, reservation: AttemptReservation, outcome: str, digest: str, riders: Taken
+    ) -> list[list[Any]]:
         args = [
             reservation.attempt_id,
             outcome,
@@ -300,7 +303,8 @@ class RedisStore:
             self._hold,
             digest,
         ]
-        return self._scripts.run(Call("settle_attempt", [record_key(reservation.id)], args))
+        call = Call("settle_attempt", [record_key(reservation.id)], args)
+        return self._scripts.run_first(call, riders)
 
     def _read(self, app: str, id: str, action: str) -> Verification:
         args = [

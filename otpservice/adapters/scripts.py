@@ -1,5 +1,6 @@
 """Lua scripts, run one by one or several in one round trip."""
 
+import logging
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from time import perf_counter
@@ -12,6 +13,8 @@ from otpservice.meter import NO_METER, Meter
 from otpservice.verification.errors import StoreUnavailable
 
 _PIPELINE = "pipeline"
+
+log = logging.getLogger(__name__)
 
 
 class Call(NamedTuple):
@@ -61,16 +64,44 @@ class Scripts:
         """
         if len(calls) <= 1:
             return [self.run(call) for call in calls]
+        return [self._told(answer) for answer in self._answers(calls)]
+
+    def run_first(self, call: Call, riders: Sequence[Call]) -> list[list[Any]]:
+        """Run a script, and in the same round trip others whose failure must not undo it.
+
+        Returns:
+            What each answers. What a rider should do that was not answered is lost; its answer is
+            ``["lost"]``.
+
+        Raises:
+            StoreUnavailable: the first was not answered; any of them may have run.
+        """
+        if not riders:
+            return [self.run(call)]
+        first, *others = self._answers([call, *riders])
+        return [self._told(first), *map(self._told_or_lost, others)]
+
+    def _told_or_lost(self, answer: Any) -> list[Any]:  # noqa: ANN401
+        try:
+            return self._told(answer)
+        except StoreUnavailable:
+            log.exception("script_lost")
+            return ["lost"]
+
+    def _answers(self, calls: Sequence[Call]) -> list[Any]:
+        """What a pipeline of them answers, errors included."""
         answers = self._pipeline(calls)
         missing = [n for n, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
         for n in missing:  # the first time on this server; they were not run
             script, keys, args = calls[n]
             answers[n] = self.ask(script, self._scripts[script], keys, [self.clock_offset, *args])
-        for answer in answers:
-            if isinstance(answer, RedisError):
-                self._meter.redis_failed(_PIPELINE)
-                raise StoreUnavailable from answer
-        return [_words(answer) for answer in answers]
+        return answers
+
+    def _told(self, answer: Any) -> list[Any]:  # noqa: ANN401
+        if isinstance(answer, RedisError):
+            self._meter.redis_failed(_PIPELINE)
+            raise StoreUnavailable from answer
+        return _words(answer)
 
     def _pipeline(self, calls: Sequence[Call]) -> list[Any]:
         pipeline = self._redis.pipeline(transaction=False)

@@ -21,9 +21,8 @@ from otpservice.verification.errors import (
     QuotaExceeded,
     StoreUnavailable,
 )
-from otpservice.verification.phone import PhoneNumber
 from otpservice.verification.policy import Policy, Quota
-from otpservice.verification.ports import SendRequest
+from otpservice.verification.ports import AttemptReservation, SendRequest
 
 log = logging.getLogger(__name__)
 
@@ -170,19 +169,24 @@ class SharedQuotas:
             return ()
         return self._take([self._quota("address_failure", address, windows)], attempt_id)
 
-    def confirm(self, phone: PhoneNumber, sent_at: int, taken: Taken) -> None:
-        """A guess was right: give back what it took, and tell the guard of the SMS it confirms.
+    def confirm(self, right: AttemptReservation) -> Taken:
+        """The calls that tell the guard of the SMS which a right guess confirms, once."""
+        if self._guard is None or not right.sent_at:
+            return ()
+        guard, subjects = self._guard, self._guard.subjects(right.phone)
+        return tuple(guard.confirm(subject, right.sent_at) for subject in subjects)
+
+    def unconfirm(self, late: AttemptReservation, told: Sequence[Sequence[Any]]) -> None:
+        """Take out what the calls of ``confirm`` counted of a guess that came too late.
 
         Args:
-            phone: whose SMS.
-            sent_at: when its send was reserved, in milliseconds; 0 if that was told before.
-            taken: what the guess took.
+            late: the guess.
+            told: what these calls answered, and perhaps others after them.
         """
-        confirmed: Taken = ()
-        if self._guard and sent_at:
-            subjects = self._guard.subjects(phone)
-            confirmed = tuple(self._guard.confirm(subject, sent_at) for subject in subjects)
-        self.give_back((*taken, *confirmed))
+        if self._guard and late.sent_at:
+            counted = zip(self._guard.subjects(late.phone), told, strict=False)
+            calls = (self._guard.unconfirm(subject, answer) for subject, answer in counted)
+            self.give_back(tuple(call for call in calls if call))
 
     def give_back(self, taken: Taken) -> None:
         """Give back what was taken; call it once at the most.

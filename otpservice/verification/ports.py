@@ -112,6 +112,8 @@ class AttemptReservation:
         purpose: the verification's.
         route: name of the route that sent last; empty if that send was never settled.
         previous_unknown: the outcome of the guess before it was lost.
+        sent_at: when the SMS sent last was reserved, in milliseconds of the store's clock; 0 if
+            that is not known any more.
         approved_at: when it was approved, if the code is one of ours; else it is to be asked.
         taken: what was taken of quotas that are not the phone's; the store's own business.
     """
@@ -122,6 +124,7 @@ class AttemptReservation:
     purpose: str
     route: str
     previous_unknown: bool
+    sent_at: int = 0
     approved_at: datetime | None = None
     taken: tuple[Any, ...] = ()
 

@@ -1,8 +1,9 @@
--- Say how an SMS that guard_send counted came out: taken back, or confirmed. Not idempotent: the
--- caller settles each SMS once.
+-- Say how an SMS that guard_send counted came out: taken back, or confirmed, or not confirmed after
+-- all. Not idempotent: the caller settles each SMS once.
 -- KEYS  subject
--- ARGV  offset, when it was reserved, 'back' or 'confirmed'
--- Gives { 'ok', now } or { 'gone', now }: its hour is out of sight, nothing was changed.
+-- ARGV  offset, when it was reserved, 'back', 'confirmed' or 'unconfirmed'
+-- Gives { 'ok', now, the hour it was counted in } or { 'gone', now }: its hour is out of sight, or
+-- has none to settle; nothing was changed.
 local now = clock(ARGV[1])
 local reserved = math.floor(tonumber(ARGV[2]) / HOUR)
 local oldest = math.floor(now / HOUR) - 24
@@ -12,18 +13,21 @@ end
 
 -- What the caller knows may be the time of another script or node, a moment off: at the stroke of
 -- an hour the SMS stands in the hour beside. An hour never has more confirmed than sent.
+local by = ARGV[3] == 'confirmed' and 1 or -1
 for _, aside in ipairs({ 0, -1, 1 }) do
   local hour = reserved + aside
   local sends, confirmed = 's' .. whole(hour), 'c' .. whole(hour)
   local counts = redis.call('HMGET', KEYS[1], sends, confirmed)
-  if hour >= oldest and tonumber(counts[1] or '0') > tonumber(counts[2] or '0') then
+  local sure = tonumber(counts[2] or '0')
+  local open = tonumber(counts[1] or '0') - sure
+  if hour >= oldest and (ARGV[3] == 'unconfirmed' and sure or open) > 0 then
     if ARGV[3] == 'back' then
-      redis.call('HINCRBY', KEYS[1], sends, '-1')
+      redis.call('HINCRBY', KEYS[1], sends, by)
     else
-      redis.call('HINCRBY', KEYS[1], confirmed, '1')
-      redis.call('HINCRBY', KEYS[1], 'd' .. whole(math.floor(hour / 24)), '1')
+      redis.call('HINCRBY', KEYS[1], confirmed, by)
+      redis.call('HINCRBY', KEYS[1], 'd' .. whole(math.floor(hour / 24)), by)
     end
-    return { 'ok', now }
+    return { 'ok', now, hour * HOUR }
   end
 end
 return { 'gone', now }

@@ -31,7 +31,8 @@ local function wrong()
 end
 
 local function ask()
-  return { 'ok', id, record.phone, record.purpose, record.route or '', number(record, 'unknown') }
+  return { 'ok', id, record.phone, record.purpose, record.route or '', number(record, 'unknown'),
+    newest_send(record, 'sent') }
 end
 
 local before = record['a:' .. attempt_id]

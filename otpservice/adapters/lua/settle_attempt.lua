@@ -2,7 +2,7 @@
 -- KEYS  record
 -- ARGV  offset, attempt id, 'yes', 'no', 'back' or 'unknown', ttl, max attempts,
 --       lockout failures, lockout total, hold, digest of the code
--- After a yes it answers with the times of the approval and, the first time, of the send.
+-- After a yes it answers with the time of the approval and 1 the first time, else 0.
 local now = clock(ARGV[1])
 local attempt_id, outcome = ARGV[2], ARGV[3]
 local ttl, max_attempts, hold = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[8])
@@ -60,7 +60,7 @@ elseif outcome == 'yes' then
   end
   redis.call('HSET', KEYS[1], 'by_provider', '1')
   approve(KEYS[1], record, phone_key, now, attempt_id, ttl, max_attempts)
-  return { 'yes', now, newest_send(record, 'sent') }
+  return { 'yes', now, 1 }
 end
 keep_phone(phone_key)
 return { outcome, attempts_left() }

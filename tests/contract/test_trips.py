@@ -1,0 +1,121 @@
+"""Round trips of the store, and what rides along with a decision."""
+
+from importlib.resources import files
+
+import pytest
+
+from otpservice.adapters.pumping_guard import PumpingGuard
+from otpservice.adapters.redis_store import RedisStore
+from otpservice.meter import Meter
+from otpservice.verification.code import Code
+from otpservice.verification.digest import Digester
+from otpservice.verification.errors import AlreadyConfirmed, Canceled, WrongCode
+from otpservice.verification.owner import Owner
+from otpservice.verification.policy import Policy, Quota
+from otpservice.verification.ports import AttemptOutcome, Sending, SendOutcome, SendRequest
+from tests.conftest import SECRET
+
+OWNER = Owner("portal", "login")
+CODE, OTHER = Code("123456"), Code("000000")
+LUA = files("otpservice.adapters") / "lua"
+COMMON = (LUA / "common.lua").read_text()
+ADDRESS = "192.0.2.1"
+
+
+class Trips(Meter):
+    """Counts the calls to Redis."""
+
+    def __init__(self):
+        self.count = 0
+
+    def redis_called(self, call, seconds):
+        self.count += 1
+
+
+@pytest.fixture
+def trips():
+    return Trips()
+
+
+@pytest.fixture
+def guard():
+    return PumpingGuard(Digester([SECRET]))
+
+
+@pytest.fixture
+def store(redis, trips, guard):
+    for file in LUA.iterdir():  # loading one for the first time is a trip more
+        redis.script_load(COMMON + file.read_text())
+    policy = Policy(address_failure_quota=(Quota(1, 3600),))
+    return RedisStore(redis, Digester([SECRET]), policy, guard=guard, meter=trips)
+
+
+@pytest.fixture
+def hosted(store, phone):
+    request = SendRequest(OWNER, phone, address=ADDRESS, app_budget=9, hosted=True)
+    sent = store.reserve_send(request, "send")
+    store.settle_send(sent, Sending(SendOutcome.SENT, "vavasms-otp", hosted=True))
+    return sent.id
+
+
+def confirmed_in(redis, guard, phone):
+    """SMS that the guard counts as confirmed: by country, by block."""
+    held = [redis.hgetall(subject.key).items() for subject in guard.subjects(phone)]
+    return [sum(int(n) for name, n in counts if name[:1] == b"c") for counts in held]
+
+
+def test_a_send_takes_three_trips_of_the_store(hosted, trips):
+    assert trips.count == 3
+
+
+def test_a_guess_from_an_address_takes_three_trips_and_its_yes_is_told_in_the_last(
+    store, redis, guard, phone, hosted, trips
+):
+    store.settle_attempt(
+        store.reserve_attempt(OWNER, hosted, "no", OTHER, None), AttemptOutcome.UNKNOWN
+    )
+    trips.count = 0
+    guess = store.reserve_attempt(OWNER, hosted, "yes", CODE, ADDRESS)
+    store.approve(guess, CODE)
+    assert trips.count == 3
+    assert confirmed_in(redis, guard, phone) == [1, 1]
+
+
+def test_of_two_yeses_one_confirms_the_sms(store, redis, guard, phone, hosted):
+    first = store.reserve_attempt(OWNER, hosted, "first", CODE)
+    second = store.reserve_attempt(OWNER, hosted, "second", CODE)
+    store.approve(first, CODE)
+    with pytest.raises(AlreadyConfirmed):
+        store.approve(second, CODE)
+    assert store.approve(first, CODE)  # asked again, because the answer was lost
+    assert confirmed_in(redis, guard, phone) == [1, 1]
+
+
+def test_a_yes_after_a_cancel_confirms_no_sms_and_is_no_failure_of_its_address(
+    store, redis, guard, phone, hosted
+):
+    guess = store.reserve_attempt(OWNER, hosted, "guess", CODE, ADDRESS)
+    store.cancel("portal", hosted)
+    with pytest.raises(Canceled):
+        store.approve(guess, CODE)
+    assert confirmed_in(redis, guard, phone) == [0, 0]
+    with pytest.raises(Canceled):  # by the verification, not by the address's quota of one
+        store.reserve_attempt(OWNER, hosted, "again", CODE, ADDRESS)
+
+
+@pytest.mark.parametrize("outcome", [AttemptOutcome.UNKNOWN, AttemptOutcome.GIVEN_BACK])
+def test_what_came_to_no_answer_is_no_failure_of_its_address(store, hosted, outcome):
+    for n in range(2):
+        guess = store.reserve_attempt(OWNER, hosted, f"guess-{n}", CODE, ADDRESS)
+        store.settle_attempt(guess, outcome)
+
+
+def test_a_local_right_guess_is_decided_and_told_in_three_trips(store, redis, guard, phone, trips):
+    sent = store.reserve_send(SendRequest(OWNER, phone, hosted=False, code=CODE), "send")
+    store.settle_send(sent, Sending(SendOutcome.SENT, "vavasms-text", hosted=False))
+    with pytest.raises(WrongCode):
+        store.reserve_attempt(OWNER, sent.id, "wrong", OTHER)
+    trips.count = 0
+    assert store.reserve_attempt(OWNER, sent.id, "right", CODE, ADDRESS).approved_at
+    assert trips.count == 3
+    assert confirmed_in(redis, guard, phone) == [1, 1]
