@@ -111,7 +111,9 @@ def create_app(
     )
     vitals = _vitals(settings, redis, routes, watch)
     app.register_blueprint(verifications_blueprint(service, intake, once, settings))
-    app.register_blueprint(inbound_blueprint(inbound.receive, settings.inbound_token))
+    app.register_blueprint(
+        inbound_blueprint(inbound.receive, settings.inbound_token, settings.inbound_addresses)
+    )
     app.register_blueprint(health_blueprint(store, vitals.degraded))
     app.register_blueprint(admin_blueprint(settings.apps, vitals))
     balance = watch.last_while_asking if watch else lambda: None

@@ -62,6 +62,7 @@ DEFAULTS = {
     "http_route_url": None,
     "http_route_secret": None,
     "inbound_token": None,
+    "inbound_addresses": (),
     "default_region": "CI",
     "countries": frozenset({"CI", "ML"}),
     "policy": Policy(
@@ -233,6 +234,7 @@ BAD = {
     "HTTP_ROUTE_URL": ["http://gateway.example.com", "gateway", "https://a:b@gateway.example.com"],
     "HTTP_ROUTE_SECRET": ["secret", "whsec_", "whsec_????", "whsec_c2hvcnQ=", WEBHOOK_SECRET[6:]],
     "INBOUND_TOKEN": ["a" * 31, "a" * 31 + "/", "a" * 40 + " ", "é" * 32],
+    "INBOUND_ADDRESSES": ["192.0.2.1/24", "192.0.2.256", "sms.example.com", "192.0.2.1,", "1"],
     "DEFAULT_REGION": ["", "ci", "XX", "CI,ML", "CIV"],
     "COUNTRIES": ["", "CI,XX", "ci", "CI;ML", "CI,"],
     "CODE_LENGTH": ["4"],
@@ -470,12 +472,17 @@ def test_what_is_off_by_default_can_be_turned_on(environ):
         VAVASMS_LANG="fr",
         HTTP_ROUTE_SECRET=WEBHOOK_SECRET,
         INBOUND_TOKEN=SHORTEST_TOKEN,
+        INBOUND_ADDRESSES="192.0.2.7, 2001:db8::/32",
         PROVIDER_TIMEOUT="2.5",
         SENDING="off",
         PUMPING_GUARD="enforce",
         LOG_LEVEL="DEBUG",
     )
     assert (settings.vavasms_status_path, settings.vavasms_lang) == ("text/status", "fr")
+    assert [str(network) for network in settings.inbound_addresses] == [
+        "192.0.2.7/32",
+        "2001:db8::/32",
+    ]
     assert settings.vavasms_plus_sign
     assert settings.vavasms_verify_sender_id
     assert settings.http_route_secret == WEBHOOK_SECRET

@@ -10,6 +10,7 @@ from otpservice.apps import DEFAULT_ROUTES, KNOWN_ROUTES, App, Apps
 from otpservice.settings.advice import warnings_about
 from otpservice.settings.reading import read_all
 from otpservice.settings.table import SETTINGS, Setting
+from otpservice.verification.address import Network
 from otpservice.verification.message import Wording, compose
 from otpservice.verification.policy import Policy
 
@@ -59,6 +60,7 @@ class Settings:
     http_route_url: str | None = field(repr=False)
     http_route_secret: str | None = field(repr=False)
     inbound_token: str | None = field(repr=False)
+    inbound_addresses: tuple[Network, ...]
     default_region: str
     countries: frozenset[str]
     policy: Policy

@@ -120,6 +120,12 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "last part of the incoming SMS URL, at least 32 characters; empty = off",
     ),
+    Setting(
+        "INBOUND_ADDRESSES",
+        values.networks,
+        "",
+        "addresses or networks incoming SMS may be posted from, such as 192.0.2.0/24; empty = any",
+    ),
     Setting("DEFAULT_REGION", values.country, "CI", "country whose national numbers are meant"),
     Setting("COUNTRIES", values.country_list, "CI,ML", "countries codes may be sent to"),
     Setting("CODE_LENGTH", whole(6, 9), "6", "digits of a code, 6 to 9"),

@@ -13,6 +13,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from otpservice.apps import countries, matching, quotas, routes, shown
+from otpservice.verification.address import Network
 from otpservice.verification.errors import InvalidSettings
 
 T = TypeVar("T")
@@ -92,6 +93,20 @@ def inbound_token(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._~-]{32,}", text):
         raise ValueError("must be at least 32 letters, digits, dots, dashes, underscores or tildes")
     return text
+
+
+def networks(text: str) -> tuple[Network, ...]:
+    """Addresses and networks, IPv4 or IPv6; an address is a network of one."""
+    found = []
+    for item in items(text):
+        try:
+            found.append(ipaddress.ip_network(item))
+        except ValueError:
+            raise ValueError(
+                "must be addresses or networks such as 192.0.2.7 or 192.0.2.0/24, "
+                f"not {shown(item)}"
+            ) from None
+    return tuple(found)
 
 
 def webhook_secret(text: str) -> str:

@@ -235,14 +235,18 @@ class IncomingSmsRequest(Schema):
 
         unknown = EXCLUDE
         include: ClassVar[dict[str, fields.Field[Any]]] = {
-            "from": fields.String(metadata={"description": "The same, where it says so."})
+            "from": fields.String(
+                metadata={"minLength": 1, "description": "The same, where it says so."}
+            )
         }
 
     message_id = fields.String(
         required=True,
         metadata={"minLength": 1, "description": "The provider's; each counts once."},
     )
-    form = fields.String(metadata={"description": "The sender, as the provider spells the word."})
+    form = fields.String(
+        metadata={"minLength": 1, "description": "The sender, as the provider spells the word."}
+    )
     content = fields.String(metadata={"description": "The text; nothing but STOP opts out."})
     sms_date = fields.String(metadata={"description": "In the provider's spelling."})
 

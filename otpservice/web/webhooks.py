@@ -2,7 +2,8 @@
 
 import hmac
 import json
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -10,27 +11,36 @@ from flask import Blueprint, abort, g, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import UnsupportedMediaType
 
+from otpservice.verification.address import Network, is_among
 from otpservice.verification.inbound import Received, UnreadableSms
 from otpservice.web.requests import InvalidRequest
+
+log = logging.getLogger(__name__)
 
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _NOT_FOUND = 404
 
 
 def inbound_blueprint(
-    receive: Callable[[Mapping[str, str]], Received], expected: str | None
+    receive: Callable[[Mapping[str, str]], Received],
+    expected: str | None,
+    networks: Collection[Network] = (),
 ) -> Blueprint:
     """``POST /webhooks/vavasms/TOKEN``.
 
     Args:
         receive: takes in the fields of one SMS; raises UnreadableSms if they are none.
         expected: the token at the end of the address; None turns the endpoint off.
+        networks: where the other end of the connection has to be; empty is anywhere.
     """
     blueprint = Blueprint("webhooks", __name__)
 
     @blueprint.post("/webhooks/vavasms/<token>")
     def incoming(token: str) -> ResponseReturnValue:
         if not _is_token(token, expected):
+            abort(_NOT_FOUND)
+        if networks and not is_among(request.remote_addr, networks):
+            log.warning("inbound_address_refused", extra={"address": request.remote_addr})
             abort(_NOT_FOUND)
         try:
             received = receive(_provider_fields())

@@ -85,6 +85,26 @@ def test_without_a_token_in_the_settings_there_is_no_such_address(make_client):
         check(client.post(f"/webhooks/vavasms/{token}", data=SMS), 404, "not_found")
 
 
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [
+        ("192.0.2.200", 204),
+        ("::ffff:192.0.2.200", 204),
+        ("2001:db8::1", 204),
+        ("192.0.3.1", 404),
+        ("2001:db9::1", 404),
+        ("", 404),
+    ],
+)
+def test_with_a_list_of_addresses_others_find_nothing(make_client, redis, address, status):
+    networks = "192.0.2.0/24, 2001:db8::/32"
+    client = make_client(inbound_token=TOKEN, inbound_addresses=networks, redis=redis)
+    forged = {"X-Forwarded-For": "192.0.2.200"}
+    sent = client.post(URL, data=SMS, environ_base={"REMOTE_ADDR": address}, headers=forged)
+    assert sent.status_code == status
+    assert texts(redis) == (["Bonjour"] if status == 204 else [])
+
+
 @pytest.mark.parametrize("missing", ["message_id", "form"])
 def test_an_sms_without_id_or_sender_is_an_invalid_request(provider, redis, missing):
     body = {name: text for name, text in SMS.items() if name != missing}
