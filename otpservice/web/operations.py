@@ -67,6 +67,12 @@ HEADERS = (
     Header("X-Content-Type-Options", "nosniff"),
     Header("Location", "The verification.", on=frozenset({201, 202})),
     Header(
+        "Verification-Route",
+        "The route that sent, or may have; not where the answer was given before.",
+        on=frozenset({201, 202}),
+        required=False,
+    ),
+    Header(
         "Idempotency-Replayed",
         "true where the answer was given before.",
         on=frozenset({200, 201, 202, "wrong_code", "outcome_unknown"}),

@@ -18,6 +18,9 @@ from otpservice.web.problems import PROBLEMS
 from otpservice.web.requests import authenticated, load, read_fields
 from otpservice.web.schemas import ConfirmRequest, LoginCodeRequest
 
+ROUTE = "Verification-Route"
+"""The header that names the route an SMS was sent by; an answer given again does not have it."""
+
 _SENT, _PERHAPS_SENT = 201, 202
 
 
@@ -83,7 +86,9 @@ def _add_login_code(
             g.country = asked.phone.country
             g.delivery = "sent" if started.delivered else "unknown"
             status = _SENT if started.delivered else _PERHAPS_SENT
-            return Answer(_sent(started.reservation, asked, status), started.reservation.id)
+            answer = _sent(started.reservation, asked, status)
+            answer.headers[ROUTE] = started.route
+            return Answer(answer, started.reservation.id)
 
         def again(finished: Finished) -> Response:
             return _sent(service.status(g.app.name, finished.id), asked, finished.status)

@@ -355,6 +355,16 @@ def test_what_is_wrong_with_one_caller_opens_nothing(serve, fault, provider, rea
     assert portal.degraded() is None
 
 
+def test_the_answer_names_the_route_that_was_taken(portal, fault):
+    fault("otp/send", "http_503", times=1)
+    key = {"Idempotency-Key": "a"}
+    bodies = [{"phone": PHONE}, {"phone": PHONE}, {"phone": "+2250709000002"}]
+    answers = [portal.call("POST", "/login-code", body, **key) for body in bodies[:2]]
+    answers.append(portal.call("POST", "/login-code", bodies[2]))
+    taken = [answer.headers.get("Verification-Route") for answer in answers]
+    assert taken == ["vavasms-text", None, "vavasms-otp"]
+
+
 def test_a_lost_answer_is_not_sent_again_for_the_same_idempotency_key(portal, fault, provider):
     fault("otp/send", "reset_after")
     body, key = {"phone": PHONE}, {"Idempotency-Key": "a"}
