@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from otpservice.apps import DEFAULT_ROUTES, KNOWN_ROUTES, App, Apps
+from otpservice.apps import App, Apps
+from otpservice.apps.values import DEFAULT_ROUTES, KNOWN_ROUTES
 from otpservice.settings.advice import warnings_about
 from otpservice.settings.reading import read_all
 from otpservice.settings.table import SETTINGS, Setting

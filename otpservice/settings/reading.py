@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from otpservice.apps import DEFAULT_ROUTES, unknown_names
+from otpservice.apps.values import DEFAULT_ROUTES, unknown_names
 from otpservice.settings.table import PREFIX, SETTINGS, Setting
 from otpservice.settings.values import file_text
 from otpservice.verification.errors import InvalidSettings

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from otpservice.apps import Apps, locale, quotas, sender_id, template
+from otpservice.apps import Apps
+from otpservice.apps.values import locale, quotas, sender_id, template
 from otpservice.settings import values
 from otpservice.settings.values import choice, optional, seconds, switch, whole
 

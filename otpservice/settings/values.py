@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from otpservice.apps import countries, matching, quotas, routes, shown
+from otpservice.apps.values import countries, matching, quotas, routes, shown
 from otpservice.verification.address import Network
 from otpservice.verification.errors import InvalidSettings
 

@@ -1,7 +1,6 @@
 """The VavaSMS HTTP API, one method for each operation."""
 
 import logging
-import re
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
@@ -12,6 +11,17 @@ from urllib.parse import urlencode
 from otpservice.adapters.bounded_http import AnswerLost, NoConnection, Reply, Transport
 from otpservice.adapters.bounded_http.transport import MAX_IDLE
 from otpservice.adapters.vavasms.answers import Answer, read_answer
+from otpservice.adapters.vavasms.arguments import (
+    CODE,
+    LANGUAGE,
+    OTP_LENGTHS,
+    PATH,
+    PHONE,
+    SENDER_ID,
+    encodable,
+    filled,
+    matching,
+)
 from otpservice.adapters.vavasms.errors import OutcomeUnknown, Unavailable, VavasmsError
 from otpservice.adapters.vavasms.operations import (
     BALANCE,
@@ -45,13 +55,6 @@ PLACEHOLDER = "##OTP##"
 log = logging.getLogger("otpservice.vavasms")
 
 Receipt = TypeVar("Receipt")
-
-_PHONE = re.compile(r"\+?[1-9][0-9]{6,14}")  # E.164: at most 15 digits
-_CODE = re.compile(r"[0-9]{4,9}")
-_SENDER_ID = re.compile(r"[A-Za-z0-9]{3,11}")
-_LANGUAGE = re.compile(r"[A-Za-z]{2}(?:[-_][A-Za-z]{2})?")
-_PATH = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*")
-_OTP_LENGTHS = range(4, 10)
 
 _HEADERS = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -101,7 +104,7 @@ class VavasmsClient:
     ) -> None:
         if not username or not password:
             raise ValueError("A VavaSMS account has a user name and a password.")
-        _encodable(username + password, "The VavaSMS account")
+        encodable(username + password, "The VavaSMS account")
         self._transport = Transport(
             url,
             timeout=timeout,
@@ -112,11 +115,11 @@ class VavasmsClient:
         )
         self._url = url
         self._credentials = {"username": username, "password": password}
-        self._lang = _matching(_LANGUAGE, lang, "A language") if lang else None
+        self._lang = matching(LANGUAGE, lang, "A language") if lang else None
         self._plus = "+" if plus_sign else ""
         self._verify_sender_id = verify_sender_id
         self._status = (
-            status_operation(_matching(_PATH, status_path, "The status path"))
+            status_operation(matching(PATH, status_path, "The status path"))
             if status_path
             else None
         )
@@ -146,9 +149,9 @@ class VavasmsClient:
         if isinstance(phones, str) or not phones:
             raise ValueError("phones is a list of at least one number.")
         fields = {
-            "sender_id": _matching(_SENDER_ID, sender_id, "A sender ID"),
+            "sender_id": matching(SENDER_ID, sender_id, "A sender ID"),
             "phone": ",".join(map(self._on_the_wire, phones)),
-            "message": _filled(message),
+            "message": filled(message),
         }
         count = len(phones)
         return self._call(TEXT, fields, lambda answer: read_text_receipt(answer, count), within)
@@ -160,9 +163,9 @@ class VavasmsClient:
                 "VavaSMS does not document where to ask for a status: set status_path "
                 "(OTPSERVICE_VAVASMS_STATUS_PATH) once the provider has told you."
             )
-        fields = {"message_id": _filled(message_id)}
+        fields = {"message_id": filled(message_id)}
         if lot_id:
-            fields["lot_id"] = _filled(lot_id)
+            fields["lot_id"] = filled(lot_id)
         return self._call(self._status, fields, read_statuses)
 
     def send_otp(
@@ -181,14 +184,14 @@ class VavasmsClient:
         """
         if PLACEHOLDER not in message:
             raise ValueError(f"The message must hold {PLACEHOLDER}.")
-        if length not in _OTP_LENGTHS or expiry_minutes < 1:
+        if length not in OTP_LENGTHS or expiry_minutes < 1:
             raise ValueError("A code has 4 to 9 digits and lasts at least a minute.")
         fields = {
-            "sender_id": _matching(_SENDER_ID, sender_id, "A sender ID"),
+            "sender_id": matching(SENDER_ID, sender_id, "A sender ID"),
             "phone": self._on_the_wire(phone),
             "otp_length": str(int(length)),
             "otp_expiry": str(int(expiry_minutes)),
-            "message": _filled(message),
+            "message": filled(message),
         }
         return self._call(OTP_SEND, fields, read_otp_receipt, within)
 
@@ -196,10 +199,10 @@ class VavasmsClient:
         """Return if and only if the provider says that ``code`` is the one sent to ``phone``."""
         fields = {
             "phone": self._on_the_wire(phone),
-            "otp": _matching(_CODE, code, "A code"),
+            "otp": matching(CODE, code, "A code"),
         }
         if self._verify_sender_id and sender_id:
-            fields["sender_id"] = _matching(_SENDER_ID, sender_id, "A sender ID")
+            fields["sender_id"] = matching(SENDER_ID, sender_id, "A sender ID")
         return self._call(OTP_VERIFY, fields, read_otp_verified)
 
     @staticmethod
@@ -216,7 +219,7 @@ class VavasmsClient:
 
     def _on_the_wire(self, phone: str) -> str:
         # One number and nothing else: a comma would make two recipients of it.
-        return self._plus + _matching(_PHONE, phone, "A phone number").removeprefix("+")
+        return self._plus + matching(PHONE, phone, "A phone number").removeprefix("+")
 
     def _call(
         self,
@@ -279,25 +282,6 @@ class VavasmsClient:
         with self._lock:
             self.tolerated += 1
             self.last_tolerated = answer.sample
-
-
-def _matching(pattern: re.Pattern[str], value: str, what: str) -> str:
-    if not isinstance(value, str) or not pattern.fullmatch(value):
-        raise ValueError(f"{what} must match {pattern.pattern}")
-    return value
-
-
-def _filled(value: str) -> str:
-    if not value:
-        raise ValueError("A message or id must not be empty.")
-    return _encodable(value, "A message")
-
-
-def _encodable(value: str, what: str) -> str:
-    # Not by trying: the error of a failed encoding carries the whole text with it.
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise ValueError(f"{what} must be text that can be written as UTF-8.")
-    return value
 
 
 def _report(operation: Operation, outcome: str, answer: Answer | None, started: float) -> None:

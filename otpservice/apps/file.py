@@ -1,0 +1,141 @@
+"""The apps file: TOML with one table ``[apps.NAME]`` for each app."""
+
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from otpservice.apps.app import App
+from otpservice.apps.values import (
+    brand,
+    countries,
+    locale,
+    matching,
+    quotas,
+    routes,
+    sender_id,
+    shown,
+    sms_retriever_hash,
+    template,
+    unknown_names,
+    webotp_host,
+)
+from otpservice.verification.errors import InvalidSettings
+
+SCOPES = ("verify", "admin", "metrics")
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+NAME_RULE = "must be 1 to 32 of a-z, 0-9, - and _, and begin with a letter or digit"
+
+
+def read_apps(text: str) -> tuple[App, ...]:
+    """The apps in the text of an apps file, in its order.
+
+    Raises:
+        InvalidSettings: it holds mistakes; ``problems`` has a line for each.
+    """
+    try:
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # ValueError: numbers of 5,000 digits too
+        raise InvalidSettings([f"not valid TOML: {error}"]) from None
+    problems = unknown_names(document, ("apps",))
+    tables = document.get("apps")
+    if not isinstance(tables, dict) or not tables:
+        raise InvalidSettings([*problems, "there is no table [apps.NAME]"])
+    apps = [app for name in tables if (app := _read_app(name, tables[name], problems))]
+    problems += _shared_keys(apps)
+    if problems:
+        raise InvalidSettings(problems)
+    return tuple(apps)
+
+
+def _read_app(name: str, table: object, problems: list[str]) -> App | None:
+    where = f"apps.{name}" if NAME.fullmatch(name) else f"apps.{shown(name)}"
+    found = [] if NAME.fullmatch(name) else [f"{where}: an app's name {NAME_RULE}"]
+    fields: dict[str, Any] = {}
+    if not isinstance(table, dict):
+        table = {}
+        found.append(f"{where} must be a table")
+    elif "key_sha256" not in table:
+        found.append(f"{where}.key_sha256 is required")
+    found += unknown_names(table, tuple(_FIELDS), f"{where}.")
+    for key in _FIELDS.keys() & table.keys():
+        attribute, read = _FIELDS[key]
+        try:
+            fields[attribute] = read(table[key])
+        except ValueError as error:
+            found.append(f"{where}.{key} {error}")
+    problems += sorted(found)
+    return None if found else App(name, **fields)
+
+
+def _shared_keys(apps: Iterable[App]) -> list[str]:
+    owners: dict[bytes, str] = {}
+    return [
+        f"apps.{owner} and apps.{app.name} have the same key: give each its own"
+        for app in apps
+        for key in app.key_hashes
+        if (owner := owners.setdefault(key, app.name)) != app.name
+    ]
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"must be a string, not {shown(value)}")
+    return value
+
+
+def _switch(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"must be true or false, not {shown(value)}")
+    return value
+
+
+def _texts(value: object) -> list[str]:
+    if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
+        raise ValueError(f"must be a list of one or more strings, not {shown(value)}")
+    return value
+
+
+def _key_hashes(value: object) -> tuple[bytes, ...]:
+    """Problems never repeat the value: whoever is in a hurry puts the key itself here."""
+    hashes = value if isinstance(value, list) else []
+    right = all(isinstance(text, str) and re.fullmatch("[0-9A-Fa-f]{64}", text) for text in hashes)
+    read = tuple(bytes.fromhex(text) for text in hashes) if right else ()
+    if len(read) not in {1, 2} or len(set(read)) < len(read):
+        raise ValueError("must be a list of one or two different SHA-256, 64 hex digits each")
+    return read
+
+
+def _each(check: Callable[[str], str]) -> Callable[[object], frozenset[str]]:
+    return lambda value: frozenset(check(text) for text in _texts(value))
+
+
+def _budget(value: object) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"must be a whole number from 0, not {shown(value)}")
+    return value
+
+
+def _messages(value: object) -> Mapping[str, str]:
+    if not isinstance(value, dict):
+        raise ValueError(f"must be one template a language, message.fr, not {shown(value)}")
+    return MappingProxyType({locale(name): template(_text(value[name])) for name in value})
+
+
+_FIELDS: dict[str, tuple[str, Callable[[object], object]]] = {
+    "key_sha256": ("key_hashes", _key_hashes),
+    "scopes": ("scopes", _each(matching("|".join(SCOPES), f"among {', '.join(SCOPES)}"))),
+    "purposes": ("purposes", _each(matching("[a-z0-9_-]{1,32}", "1 to 32 of a-z, 0-9, - and _"))),
+    "sender_id": ("sender_id", lambda value: sender_id(_text(value))),
+    "countries": ("countries", lambda value: countries(_texts(value))),
+    "routes": ("routes", lambda value: routes(_texts(value))),
+    "send_quota": ("send_quota", lambda value: quotas(_text(value))),
+    "daily_send_budget": ("daily_send_budget", _budget),
+    "message": ("messages", _messages),
+    "brand": ("brand", lambda value: brand(_text(value))),
+    "do_not_share": ("do_not_share", _switch),
+    "webotp_host": ("webotp_host", lambda value: webotp_host(_text(value))),
+    "sms_retriever_hash": ("sms_retriever_hash", lambda value: sms_retriever_hash(_text(value))),
+}
