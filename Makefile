@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q
 
-.PHONY: demo test test-long check format bench clean
+.PHONY: demo test test-long readme check format bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/otpservice demo $(ARGS)
@@ -15,6 +15,10 @@ test: $(VENV)/.dev
 # The same tests with ten times the examples, and those that repeat races: half an hour.
 test-long: $(VENV)/.dev
 	$(BIN)/python -m pytest -p tests.long --hypothesis-profile=long -m "slow or not slow" $(ARGS)
+
+# Puts what the commands of README.md print now into it; make test holds it to that.
+readme: $(VENV)/.dev
+	RENEW=1 $(BIN)/python -m pytest tests/e2e/test_readme_commands.py
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
