@@ -9,7 +9,6 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -21,6 +20,14 @@ from otpservice.demo.processes import DemoFailed
 from otpservice.demo.walk import Walk
 
 UP = "Ctrl-C stops it."
+
+# The tests themselves may run under nohup, and the demo would ignore SIGHUP as they do.
+HEEDING_HUP = """
+import signal
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+from otpservice.cli import main
+main(prog_name="otpservice")
+"""
 
 needs_proc = pytest.mark.skipif(
     not Path("/proc/self/environ").exists(), reason="reads /proc to find processes"
@@ -38,13 +45,11 @@ class Demo:
         marks = {"DEMO_MARK": self.mark, "TMPDIR": str(self.temporary)}
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "otpservice.cli", "demo", *arguments.split()],
+                [sys.executable, "-c", HEEDING_HUP, "demo", *arguments.split()],
                 env={**os.environ, "OTPSERVICE_CODE_TTL": "ignored", **marks, **env},
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                # The tests themselves may run under nohup, where it would be ignored here too.
-                preexec_fn=partial(signal.signal, signal.SIGHUP, signal.SIG_DFL),
             )
 
     def text(self) -> str:
