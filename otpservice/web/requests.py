@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 from flask import g, request
 from marshmallow import Schema, ValidationError
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from otpservice.apps import App, Apps
 
@@ -111,10 +111,28 @@ def read_fields(query: Collection[str] = ()) -> dict[str, Any]:
     if twice := [name for name, values in request.args.lists() if len(values) > 1]:
         _refuse_names("Given more than once.", twice)
     if request.mimetype == "application/json":
-        return _read_json(request.get_data())
+        return _read_json(read_body())
     if request.mimetype == "application/x-www-form-urlencoded":
-        return _read_form(request.get_data())
+        return _read_form(read_body())
     raise UnsupportedMediaType
+
+
+def read_body() -> bytes:
+    """The request's body, all of it: half a number or half a code may be a good one too.
+
+    Werkzeug takes what came for the whole where the server ends the body, as gunicorn does.
+
+    Raises:
+        RequestEntityTooLarge: it is longer than ``MAX_CONTENT_LENGTH``.
+        InvalidRequest: the caller went away before its end.
+    """
+    data = request.get_data()
+    if request.content_length is None:  # in chunks
+        if request.environ["wsgi.input"].read(1):
+            raise RequestEntityTooLarge
+    elif len(data) < request.content_length:
+        raise InvalidRequest("The body ends before its Content-Length.")
+    return data
 
 
 def load(schema: Schema, fields: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from otpservice.verification.address import Network, is_among
 from otpservice.verification.inbound import Received, UnreadableSms
-from otpservice.web.requests import InvalidRequest
+from otpservice.web.requests import InvalidRequest, read_body
 
 log = logging.getLogger(__name__)
 
@@ -77,12 +77,11 @@ def _provider_fields() -> dict[str, str]:
         InvalidRequest: JSON that cannot be read, or is no object.
     """
     if request.mimetype == "application/json":
-        return _texts(_json(request.get_data()))
+        return _texts(_json(read_body()))
     if request.mimetype not in _FORMS:
         raise UnsupportedMediaType
-    if request.mimetype == "multipart/form-data":
-        return request.form.to_dict()
-    return _form(request.get_data())
+    data = read_body()
+    return _form(data) if request.mimetype == _FORMS[0] else request.form.to_dict()
 
 
 def _json(data: bytes) -> dict[str, Any]:

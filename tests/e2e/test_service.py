@@ -1,13 +1,18 @@
 """What holds when everything is real: several workers, sockets, Redis and a provider."""
 
+import socket
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
+import pytest
+
 from otpservice.demo.embedded import embedded_redis
+from tests.conftest import KEYS
 
 PHONE = "+2250709000001"
+FORM = "application/x-www-form-urlencoded"
 
 
 def at_once(times, call):
@@ -158,3 +163,35 @@ def test_no_secret_reaches_the_log(run_service):
     assert '"endpoint": "verifications.confirm"' in log
     for secret in (PHONE, PHONE[1:], code, wrong(code), "demo-password", "portal-key"):
         assert secret not in log
+
+
+def spoken(service, head, body):
+    """What the service answers to bytes after which nobody speaks any more."""
+    lines = ["POST /login-code HTTP/1.1", "Host: x", f"Authorization: Bearer {KEYS['portal']}"]
+    request = "\r\n".join([*lines, *head, "", ""]).encode() + body
+    host, port = service.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as sock:
+        sock.sendall(request)
+        sock.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: sock.recv(65536), b"")).decode()
+
+
+def in_chunks(body):
+    return b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+
+
+@pytest.mark.parametrize("kind", [FORM, "application/json"])
+def test_a_body_that_ends_early_is_not_acted_upon(service, kind):
+    body = b"phone=%2B2250709000001" if kind == FORM else b'{"phone": "+2250709000001"}'
+    head = [f"Content-Type: {kind}", f"Content-Length: {len(body) + 9}"]
+    assert '"code":"invalid_request"' in spoken(service, head, body)
+    assert service.calls("otp/send") == 0
+
+
+def test_a_body_in_chunks_is_read_whole_and_has_the_same_bound(service):
+    head = ["Content-Type: application/json", "Transfer-Encoding: chunked"]
+    long = b'{"phone": "+2250709000001"}' + b" " * 4096
+    assert '"code":"payload_too_large"' in spoken(service, head, in_chunks(long))
+    assert '"code":"invalid_request"' in spoken(service, head, in_chunks(long)[:99])
+    assert service.calls("otp/send") == 0
+    assert '"status":"pending"' in spoken(service, head, in_chunks(long[:4096]))
