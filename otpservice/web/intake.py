@@ -67,7 +67,7 @@ class Intake:
 
     def address(self, body: dict[str, Any]) -> str | None:
         """The end user's address as quotas count it, if the app told it."""
-        return address_block(body["client_ip"]) if body["client_ip"] else None
+        return address_block(body["client_ip"]) if "client_ip" in body else None
 
     def _phone(self, text: str) -> PhoneNumber:
         phone = PhoneNumber.parse(text, region=self._region)

@@ -127,12 +127,8 @@ def _status(code: str) -> int:
 
 
 def _body(schema: type[Schema]) -> dict[str, Any]:
-    texts = {"properties": {name: {"type": "string"} for name in schema().fields}}
-    kinds = {
-        "application/json": schema,
-        "application/x-www-form-urlencoded": {"allOf": [schema, texts]},  # a form has no null
-    }
-    return {"required": True, "content": {kind: {"schema": body} for kind, body in kinds.items()}}
+    kinds = ("application/json", "application/x-www-form-urlencoded")
+    return {"required": True, "content": {kind: {"schema": schema} for kind in kinds}}
 
 
 def _problem(status: int, codes: list[str]) -> dict[str, Any]:

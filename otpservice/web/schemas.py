@@ -54,11 +54,7 @@ _PHONE = {
 }
 _CLIENT_IP = {
     "description": "The end user's IPv4 or IPv6 address, without zone.",
-    "anyOf": [
-        {"type": "string", "format": "ipv4"},
-        {"type": "string", "format": "ipv6"},
-        {"type": "null"},
-    ],
+    "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}],
 }
 _PURPOSE = {"description": "What the proof is for; one that the app may use.", "default": "login"}
 
@@ -76,10 +72,9 @@ class LoginCodeRequest(Schema):
     locale = _Text(
         _LOCALE,
         "Must be a language tag such as fr or en-GB.",
-        load_default=None,
         metadata={"description": "Chooses the language of the SMS; the service's if left out."},
     )
-    client_ip = _Address(load_default=None, metadata=_CLIENT_IP)
+    client_ip = _Address(metadata=_CLIENT_IP)
 
 
 class ConfirmRequest(Schema):
@@ -97,7 +92,7 @@ class ConfirmRequest(Schema):
     id = fields.String(metadata={"description": "The verification, as /login-code named it."})
     phone = fields.String(metadata=_PHONE)
     purpose = _Text(PURPOSE, "Must be 1 to 32 of a-z, 0-9, _ and -.", metadata=_PURPOSE)
-    client_ip = _Address(load_default=None, metadata=_CLIENT_IP)
+    client_ip = _Address(metadata=_CLIENT_IP)
 
     json_schema: ClassVar[dict[str, Any]] = {
         "oneOf": [{"required": ["id"]}, {"required": ["phone"]}],

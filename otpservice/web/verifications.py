@@ -79,7 +79,7 @@ def _add_login_code(
             started = service.start(
                 asked,
                 sender_id=settings.sender_id_for(g.app),
-                template=settings.template_for(g.app, body["locale"]),
+                template=settings.template_for(g.app, body.get("locale")),
                 routes=routes,
             )
             g.route = started.route

@@ -431,9 +431,3 @@ def test_the_schema_of_a_body_takes_and_refuses_what_the_service_does(client, pa
 def test_the_schema_of_a_form_takes_and_refuses_what_the_service_does(client, path, body):
     taken = client.post(path, data=body, content_type=FORM).status_code != 400
     assert taken == told_to_be_good(path, FORM, body)
-
-
-def test_a_form_has_no_null():
-    body = {"phone": PHONE, "locale": None}
-    assert told_to_be_good("/login-code", JSON, body)
-    assert not told_to_be_good("/login-code", FORM, body)
