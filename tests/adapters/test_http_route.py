@@ -31,7 +31,7 @@ KNOWN = (
 )
 MESSAGE = replace(outgoing(), code=Code("012345"), template="Votre code à vous : ##OTP##")
 TAKEN = answer("", "202 X")
-DOCS = Path(__file__).parents[2] / "docs" / "adding-a-route.md"
+README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 def signature(webhook_id, timestamp, body):
@@ -124,11 +124,11 @@ def test_each_call_is_logged_in_one_line_of_facts(caplog):
 
 @pytest.fixture
 def receiver(monkeypatch):
-    """The receiver in the docs, on a port, and what it was asked to send."""
+    """The receiver in README, on a port, and what it was asked to send."""
     monkeypatch.setenv("SMS_SECRET", SECRET)
-    blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     namespace, sent = {"__name__": "receiver"}, []
-    exec(compile(blocks[1], DOCS.name, "exec"), namespace)
+    exec(compile(blocks[-1], README.name, "exec"), namespace)
     namespace["app"].config["SEND"] = lambda to, text: sent.append((to, text))
     server = make_server("127.0.0.1", 0, namespace["app"])
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -137,13 +137,13 @@ def receiver(monkeypatch):
     server.server_close()
 
 
-def test_the_receiver_of_the_docs_sends_what_is_signed(receiver):
+def test_the_receiver_of_the_readme_sends_what_is_signed(receiver):
     url, sent = receiver
     HttpRoute(url, SECRET).send(MESSAGE)
     assert sent == [("+2250709000001", "Votre code à vous : 012345")]
 
 
-def test_the_receiver_of_the_docs_sends_nothing_else(receiver):
+def test_the_receiver_of_the_readme_sends_nothing_else(receiver):
     url, sent = receiver
     stranger = "whsec_" + base64.b64encode(b"another secret of 24 bytes").decode()
     with pytest.raises(errors.ProviderRejected):
