@@ -176,16 +176,20 @@ def _balance_watch(
     """The watch over the account of the settings; None if they have none."""
     if ask is None:
         return None
+    paid = (VavasmsOtpRoute.name, VavasmsTextRoute.name)
+    metered_ask = partial(metered, meter, "vavasms", "balance", ask)
+    return BalanceWatch(scripts, metered_ask, prices(settings), routes=paid)
+
+
+def prices(settings: Settings) -> Prices:
+    """What one code costs at most, in the default language, and when money is low."""
     length = settings.policy.code_length
     templates = [settings.template_for(app, None) for app in settings.apps]
-    prices = Prices(
+    return Prices(
         sms=settings.sms_price_xof,
         parts=max(size(template, length).parts for template in templates),
         low=settings.low_balance_xof,
     )
-    paid = (VavasmsOtpRoute.name, VavasmsTextRoute.name)
-    metered_ask = partial(metered, meter, "vavasms", "balance", ask)
-    return BalanceWatch(scripts, metered_ask, prices, routes=paid)
 
 
 def _vitals(

@@ -3,20 +3,19 @@
 # ruff: noqa: PLC0415 - each command imports what it needs: --help should not wait for Flask
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
 
 from otpservice import __version__
 from otpservice.bind import Address, HostPort, require_free
+from otpservice.commands.printing import as_json, echo_json
+from otpservice.commands.provider import balance, sms
+from otpservice.commands.support import inbox, lookup, unlock
 
 if TYPE_CHECKING:
-    from otpservice.adapters.vavasms import VavasmsClient
     from otpservice.sandbox import SandboxServer
-    from otpservice.settings import Settings
-    from otpservice.verification.phone import PhoneNumber
 
 # Each is a thread; more of them than that is a mistake.
 _MOST_THREADS = 4000
@@ -119,153 +118,36 @@ def keys_new(app: str) -> None:
 
 
 @main.command()
-def balance() -> None:
-    """Show what is left on the VavaSMS account."""
-    from otpservice.doctor import money
-
-    with _provider() as (_, client):
-        click.echo(money(client.balance()))
-
-
-@main.group()
-def sms() -> None:
-    """Texts by hand, outside of any quota and limit."""
-
-
-@sms.command("send")
-@click.argument("phones", metavar="PHONE...", nargs=-1, required=True)
-@click.option("--text", required=True, help="The text; long ones are billed as several SMS.")
-@click.option("--sender-id", help="Who it is from.  [default: OTPSERVICE_VAVASMS_SENDER_ID]")
-def sms_send(phones: tuple[str, ...], text: str, sender_id: str | None) -> None:
-    """Send one text to one or several phones.
-
-    Numbers are read as people write them, national ones as of OTPSERVICE_DEFAULT_REGION; one that
-    is named twice gets one SMS. Shows the id of the lot and of each message.
-    """
-    with _provider() as (settings, client):
-        numbers = _parsed(phones, settings.default_region)
-        receipt = client.send_text(
-            sender_id=sender_id or settings.vavasms_sender_id or "",
-            phones=[number.digits for number in numbers],
-            message=text,
-        )
-    if receipt.lot_id:
-        click.echo(f"lot  {_plain(receipt.lot_id)}")
-    for number, message_id in zip(numbers, receipt.message_ids, strict=True):
-        click.echo(f"{number.masked}  {_plain(message_id)}")
-
-
-def _parsed(phones: Sequence[str], region: str) -> "list[PhoneNumber]":
-    """The numbers, each once; a wrong one is named by its place, never repeated."""
-    from otpservice.verification.errors import InvalidPhone
-    from otpservice.verification.phone import PhoneNumber
-
-    numbers = []
-    for place, text in enumerate(phones, start=1):
-        try:
-            numbers.append(PhoneNumber.parse(text, region=region))
-        except InvalidPhone as error:
-            raise click.BadParameter(error.reason, param_hint=f"PHONE {place}") from None
-    return list(dict.fromkeys(numbers))
-
-
-@sms.command("status")
-@click.argument("message_id")
-@click.option("--lot-id", help="The lot the message was sent with, if it is known.")
-def sms_status(message_id: str, lot_id: str | None) -> None:
-    """Show what VavaSMS says of a text, in its own words: `sent` does not mean delivered.
-
-    Its page does not say where to ask: needs OTPSERVICE_VAVASMS_STATUS_PATH, which is unconfirmed.
-    """
-    with _provider() as (settings, client):
-        if settings.vavasms_status_path is None:
-            raise click.ClickException(
-                "OTPSERVICE_VAVASMS_STATUS_PATH is not set. VavaSMS does not document where to ask "
-                "for a status, and a wrong address might send: set it once they have told you."
-            )
-        rows = client.text_status(message_id, lot_id)
-    for row in rows:
-        click.echo("  ".join(map(_plain, (row.message_id, row.status, row.description))).rstrip())
-
-
-@main.command()
-def doctor() -> None:
+@as_json
+def doctor(as_json: bool) -> None:
     """Check everything the service needs, a line each.
 
-    Settings, Redis, clock, provider account and templates. Changes nothing and sends nothing.
-    Exits 1 if a line says FAIL; warnings do not count.
+    Settings, apps, files, Redis, clock, provider account and templates. Changes nothing and sends
+    nothing. Exits 0 if all is well, 1 if a line says FAIL; warnings do not count.
     """
-    from otpservice.doctor import Verdict, examine
+    from otpservice.doctor import Verdict, examine, overall
 
-    failed = False
+    findings = []
     for finding in examine():
-        verdict = click.style(f"{finding.verdict:<7}", fg=_COLOURS[finding.verdict])
-        click.echo(f"{verdict}  {finding.subject:<13}  {finding.text}")
-        failed |= finding.verdict is Verdict.FAIL
-    sys.exit(1 if failed else 0)
+        findings.append(finding)
+        if not as_json:  # at once: the next check may take seconds
+            verdict = click.style(f"{finding.verdict:<7}", fg=_COLOURS[finding.verdict])
+            click.echo(f"{verdict}  {finding.subject:<13}  {finding.text}")
+    if as_json:
+        echo_json(
+            {
+                "verdict": overall(findings).lower(),
+                "findings": [
+                    {"name": found.name, "verdict": found.verdict.lower(), "text": found.text}
+                    for found in findings
+                ],
+            }
+        )
+    sys.exit(1 if overall(findings) is Verdict.FAIL else 0)
 
 
-@main.command()
-@click.argument("phone")
-def lookup(phone: str) -> None:
-    """Show what is held for PHONE: its lock, failures, SMS left, and verifications.
-
-    Numbers are read as people write them. Nothing is changed, and no code is ever shown.
-    """
-    from otpservice import support
-
-    _print_about(phone, support.lookup)
-
-
-@main.command()
-@click.argument("phone")
-def unlock(phone: str) -> None:
-    """Lift the lock of PHONE and forget its failures in a row.
-
-    Make sure first that the person asking holds the phone: it means more guesses for whoever has
-    been guessing. Logged with your user name.
-    """
-    from otpservice import support
-
-    _print_about(phone, support.unlock)
-
-
-@main.command()
-@click.option("--last", type=click.IntRange(1, 1000), default=20, show_default=True)
-def inbox(last: int) -> None:
-    """Show incoming SMS, newest first; senders and runs of digits are masked.
-
-    They come by POST /webhooks/vavasms/TOKEN, see OTPSERVICE_INBOUND_TOKEN.
-    """
-    from otpservice import support
-    from otpservice.server import settings_or_exit
-
-    settings = settings_or_exit()
-    _print_from_redis(lambda: support.inbox(settings, last))
-
-
-def _print_about(
-    phone: str, lines_about: "Callable[[Settings, PhoneNumber], Iterator[str]]"
-) -> None:
-    from otpservice.logs import configure_logging
-    from otpservice.server import settings_or_exit
-
-    settings = settings_or_exit()
-    configure_logging(settings.log_level)
-    (number,) = _parsed([phone], settings.default_region)
-    _print_from_redis(lambda: lines_about(settings, number))
-
-
-def _print_from_redis(lines: "Callable[[], Iterator[str]]") -> None:
-    from otpservice.verification.errors import StoreUnavailable
-
-    try:
-        for line in lines():
-            click.echo(line)
-    except StoreUnavailable:
-        raise click.ClickException(
-            "Redis does not answer at OTPSERVICE_REDIS_URL: see `otpservice doctor`."
-        ) from None
+for command in (balance, sms, lookup, unlock, inbox):
+    main.add_command(command)
 
 
 @main.command()
@@ -280,29 +162,6 @@ def demo(once: bool) -> None:
     from otpservice.demo.run import run_demo
 
     sys.exit(run_demo(once=once))
-
-
-@contextmanager
-def _provider() -> "Iterator[tuple[Settings, VavasmsClient]]":
-    """The settings and their VavaSMS account; its errors become one line on standard error."""
-    from otpservice.adapters.vavasms import VavasmsError
-    from otpservice.app import vavasms_client
-    from otpservice.doctor import provider_problem
-    from otpservice.server import settings_or_exit
-
-    settings = settings_or_exit()
-    with closing(vavasms_client(settings)) as client:
-        try:
-            yield settings, client
-        except VavasmsError as error:
-            raise click.ClickException(provider_problem(error)) from None
-        except ValueError as error:  # an argument the provider would refuse
-            raise click.UsageError(str(error)) from None
-
-
-def _plain(text: str) -> str:
-    """A text of the provider's without what would steer the terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 if __name__ == "__main__":

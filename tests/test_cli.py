@@ -130,6 +130,18 @@ def test_balance_is_in_whole_francs(account: Mapping[str, str]) -> None:
     assert run("balance", account).output == "25,540 XOF\n"
 
 
+def test_balance_as_json_is_a_number_and_its_currency(account: Mapping[str, str]) -> None:
+    assert json.loads(run("balance --json", account).output) == {"amount": 25540, "currency": "XOF"}
+
+
+def test_a_status_as_json_has_every_row(account: Mapping[str, str]) -> None:
+    sent = run(["sms", "send", IVORIAN, "--text", "x"], account).output
+    message_id = sent.split()[-1]
+    account = {**account, "OTPSERVICE_VAVASMS_STATUS_PATH": "text/single"}
+    (row,) = json.loads(run(f"sms status {message_id} --json", account).output)["messages"]
+    assert (row["message_id"], row["status"]) == (message_id, "sent")
+
+
 def test_a_refused_account_is_one_line_without_its_password(account: Mapping[str, str]) -> None:
     result = run("balance", {**account, "OTPSERVICE_VAVASMS_PASSWORD": "not-the-password"})
     assert result.exit_code == 1

@@ -1,9 +1,11 @@
 """What `otpservice doctor` finds, against a real Valkey, the sandbox and servers that are odd."""
 
+import json
 import socketserver
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -11,6 +13,7 @@ from redis import Redis
 
 from otpservice.cli import main
 from otpservice.sandbox import Account, SandboxServer
+from tests.conftest import APPS, SECRET
 
 
 @pytest.fixture
@@ -29,8 +32,8 @@ def well(environment: Mapping[str, str], sandbox: SandboxServer, valkey_url: str
     }
 
 
-def doctor(env: Mapping[str, str]) -> Result:
-    return CliRunner().invoke(main, ["doctor"], env=env)
+def doctor(env: Mapping[str, str], *options: str) -> Result:
+    return CliRunner().invoke(main, ["doctor", *options], env=env)
 
 
 def verdict(result: Result, subject: str) -> str:
@@ -71,7 +74,7 @@ def test_where_all_is_well_nothing_fails(well: Mapping[str, str]) -> None:
     assert result.exit_code == 0
     assert "FAIL" not in result.output
     subjects = {"redis", "redis TLS", "redis memory", "redis scripts", "clock", "provider"}
-    for subject in subjects | {"sender id", "templates"}:
+    for subject in subjects | {"sender id", "templates", "apps", "files", "metrics files"}:
         assert verdict(result, subject) == "ok"
 
 
@@ -225,6 +228,121 @@ def test_a_text_in_ucs2_is_a_warning_that_names_the_characters(well: Mapping[str
     assert "OTPSERVICE_MESSAGE_EN for portal, shop: UCS-2" in result.output
     assert "because of \u2019 at 3 (write ')" in result.output
     assert "portal in fr, shop in fr: 27 of 160" in result.output
+
+
+def test_json_says_the_same_as_the_lines(well: Mapping[str, str]) -> None:
+    env = {**well, "OTPSERVICE_REDIS_URL": "redis://user:pa55word@127.0.0.1:1/0"}
+    lines, report = doctor(env), doctor(env, "--json")
+    assert lines.exit_code == report.exit_code == 1
+    told = json.loads(report.output)
+    assert told["verdict"] == "fail"
+    assert [found["text"] for found in told["findings"]] == [
+        line[24:] for line in lines.output.splitlines()
+    ]
+    assert {"redis": "fail", "provider": "ok"}.items() <= {
+        found["name"]: found["verdict"] for found in told["findings"]
+    }.items()
+    assert "pa55word" not in report.output
+
+
+def test_json_names_every_check_and_the_worst_verdict(well: Mapping[str, str]) -> None:
+    told = json.loads(doctor(well, "--json").output)
+    assert told["verdict"] == "warning"  # no AOF
+    assert list(dict.fromkeys(found["name"] for found in told["findings"])) == CHECKS
+
+
+CHECKS = [
+    *("settings", "apps", "files", "metrics_files", "redis_tls", "redis", "redis_memory"),
+    *("redis_aof", "redis_scripts", "redis_rights", "clock", "provider", "sender_id", "templates"),
+]
+
+
+def test_a_mistake_in_the_settings_is_json_too(well: Mapping[str, str]) -> None:
+    result = doctor({**well, "OTPSERVICE_CODE_TTL": "0"}, "--json")
+    assert result.exit_code == 1
+    (found,) = json.loads(result.output)["findings"]
+    assert (found["name"], found["verdict"]) == ("settings", "fail")
+
+
+@pytest.mark.parametrize(("taken", "name"), [("-hset", "HSET on otp:*"), ("-rename", "RENAME")])
+def test_a_command_the_user_may_not_run_fails_by_its_name(
+    well: Mapping[str, str], valkey: Redis, valkey_url: str, taken: str, name: str
+) -> None:
+    with user(valkey, taken):
+        result = doctor({**well, **login(valkey_url)})
+    assert result.exit_code == 1
+    assert verdict(result, "redis rights") == "FAIL"
+    assert name in result.output
+
+
+def test_keys_the_user_may_not_touch_fail(
+    well: Mapping[str, str], valkey: Redis, valkey_url: str
+) -> None:
+    with user(valkey):
+        valkey.acl_setuser("app", reset_keys=True, keys=["otp:*"], enabled=True)
+        result = doctor({**well, **login(valkey_url)})
+    assert verdict(result, "redis rights") == "FAIL"
+    assert "LIMITS:*" in result.output
+
+
+def test_the_sends_that_are_left_follow_from_the_price(well: Mapping[str, str]) -> None:
+    output = doctor({**well, "OTPSERVICE_SMS_PRICE_XOF": "20"}).output
+    assert "25,540 XOF are left, 1,277 SMS with codes" in output
+
+
+def test_without_an_account_at_vavasms_nobody_is_asked(
+    well: Mapping[str, str], sandbox: SandboxServer
+) -> None:
+    own = {"OTPSERVICE_ROUTES": "http", "OTPSERVICE_HTTP_ROUTE_URL": "http://127.0.0.1:1/"}
+    own["OTPSERVICE_HTTP_ROUTE_SECRET"] = "whsec_" + "bm90IGEgc2VjcmV0IG9mIGFueWJvZHkhISEh"
+    gone = {name: "" for name in well if name.startswith("OTPSERVICE_VAVASMS")}
+    result = doctor({**well, **gone, **own, "OTPSERVICE_VAVASMS_URL": sandbox.url})
+    assert result.exit_code == 0, result.output
+    assert verdict(result, "provider") == "ok"
+    assert sandbox.state.calls() == {}
+
+
+@pytest.fixture
+def secret_file(well: dict[str, str], tmp_path: Path) -> Path:
+    path = tmp_path / "secret-key"
+    path.write_bytes(SECRET)
+    del well["OTPSERVICE_SECRET_KEY"]
+    well["OTPSERVICE_SECRET_KEY_FILE"] = str(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [(0o600, "ok"), (0o640, "ok"), (0o644, "can read"), (0o602, "can change")],
+)
+def test_a_secret_that_others_can_read_or_change_is_a_warning(
+    well: Mapping[str, str], secret_file: Path, mode: int, said: str
+) -> None:
+    secret_file.chmod(mode)
+    result = doctor(well)
+    assert result.exit_code == 0
+    assert verdict(result, "files") == ("ok" if said == "ok" else "warning")
+    assert said in result.output
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ('scopes = ["verify", "admin"]', "mixed sends codes and has admin"),
+        (f'key_sha256 = ["{"a" * 64}", "{"b" * 64}"]', "mixed has two keys"),
+        ("", "none has the scope metrics"),
+    ],
+)
+def test_an_unwise_apps_file_is_a_warning(
+    well: Mapping[str, str], tmp_path: Path, lines: str, said: str
+) -> None:
+    key = "" if "key_sha256" in lines else f'key_sha256 = ["{"c" * 64}"]\n'
+    others = APPS if lines else APPS.replace('["metrics"]', '["admin"]')
+    path = tmp_path / "apps.toml"
+    path.write_text(f"{others}\n[apps.mixed]\n{key}{lines}\n")
+    result = doctor({**well, "OTPSERVICE_APPS_FILE": str(path)})
+    assert result.exit_code == 0
+    assert f"warning  apps           {said}" in result.output
 
 
 class _OddRedis(socketserver.StreamRequestHandler):

@@ -97,3 +97,37 @@ def test_a_wrong_number_is_not_repeated(run):
     said = run("lookup", "0709")
     assert said.exit_code == 2
     assert "0709" not in said.output
+
+
+def test_json_of_a_lookup_has_all_and_no_number(run, locked):
+    shown = run("lookup", "0709000001", "--json").stdout
+    state = json.loads(shown)
+    assert 0 < state.pop("locked_for") <= 3600
+    (verification,) = state.pop("verifications")
+    assert verification == {
+        "id": locked[1],
+        "app": "portal",
+        "purpose": "login",
+        "status": "attempts_exhausted",
+    }
+    assert state == {
+        "phone_masked": "+225********01",
+        "locked": True,
+        "failures_in_all": 10,
+        "sends_left": 4,
+    }
+
+
+def test_json_of_the_inbox_is_masked_too(run, valkey, phone):
+    assert json.loads(run("inbox", "--json").stdout) == {"messages": []}
+    inbound = Inbound(
+        RedisInbound(Scripts(valkey), Digester([SECRET])),
+        VavasmsClient.parse_incoming,
+        region="CI",
+    )
+    fields = {"message_id": "RMA1", "form": phone.e164, "content": "mon code 123456\n"}
+    inbound.receive({**fields, "sms_date": "2026-11-22 10:00:00"})
+    (sms,) = json.loads(run("inbox", "--json").stdout)["messages"]
+    assert sms["sender_masked"] == "+225********01"
+    assert "123456" not in sms["text"]
+    assert sms["received_at"].endswith("Z")

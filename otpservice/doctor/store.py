@@ -1,10 +1,9 @@
-"""What `otpservice doctor` looks at before, or while, the service runs."""
+"""Redis or Valkey: that it answers, keeps what it is given, and lets the scripts run."""
 
+import re
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterator
+from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,22 +12,9 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from otpservice.adapters.redis_client import connect
 from otpservice.adapters.redis_store import RedisStore
-from otpservice.adapters.vavasms import (
-    Balance,
-    InvalidCredentials,
-    InvalidSenderId,
-    Nonsense,
-    NumberRefused,
-    OutcomeUnknown,
-    Rejected,
-    Unavailable,
-    UnknownMessage,
-    VavasmsError,
-)
-from otpservice.app import vavasms_client
+from otpservice.doctor.finding import Finding, Verdict
 from otpservice.logs import scrub
-from otpservice.settings import SETTINGS, Settings
-from otpservice.settings.advice import template_sizes, template_warnings
+from otpservice.settings import Settings
 from otpservice.verification.digest import Digester
 from otpservice.verification.errors import InvalidSettings, NotFound, StoreUnavailable
 
@@ -40,69 +26,15 @@ _CLOCK_WARNS, _CLOCK_FAILS = 2, 60
 _NOBODY = "ver_" + "0" * 36
 
 
-class Verdict(StrEnum):
-    """How a check came out; only ``FAIL`` means that something is wrong."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAIL = "FAIL"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line: how it came out, of what, and what is so or what to do. Without secrets."""
-
-    verdict: Verdict
-    subject: str
-    text: str
-
-
-def examine(environ: Mapping[str, str] | None = None) -> Iterator[Finding]:
-    """Check everything, one finding after the other.
-
-    Redis is only read, one script loaded into its cache apart; the provider is asked for the
-    balance and nothing else.
-
-    Args:
-        environ: where the settings are; the process's own environment if left out.
-    """
-    try:
-        settings = Settings.from_env(environ)
-    except InvalidSettings as error:
-        yield from (Finding(Verdict.FAIL, "settings", problem) for problem in error.problems)
-        return
-    yield from _settings(settings)
-    yield from _redis(settings)
-    yield _provider(settings)
-    yield from _texts(settings)
-
-
-def _settings(settings: Settings) -> Iterator[Finding]:
-    apps = ", ".join(app.name for app in settings.apps)
-    yield Finding(
-        Verdict.OK, "settings", f"complete; apps: {apps}; routes: {', '.join(settings.routes)}"
-    )
-    about_texts = set(template_warnings(settings))
-    warnings = [warning for warning in settings.warnings if warning not in about_texts]
-    yield from (Finding(Verdict.WARNING, "settings", warning) for warning in warnings)
-    told = " ".join(warnings)
-    for setting in SETTINGS:
-        if setting.meaning.startswith("unconfirmed") and setting.variable not in told:
-            yield Finding(
-                Verdict.WARNING,
-                "settings",
-                f"{setting.variable}: its default is unconfirmed; ask VavaSMS or try it with one "
-                "SMS",
-            )
-
-
-def _redis(settings: Settings) -> Iterator[Finding]:
+def redis_findings(settings: Settings) -> Iterator[Finding]:
+    """Redis is only read, two scripts loaded into its cache apart."""
     yield _transport(settings.redis_url)
     try:
         with connect(settings.redis_url) as client:
             client.ping()
             yield from _server(client, _place(settings.redis_url))
             yield _scripts(client, settings)
+            yield _rights(client)
             yield _clock(client)
     except InvalidSettings as error:  # of a form this release cannot use
         yield Finding(Verdict.FAIL, "redis", error.problems[0])
@@ -221,6 +153,45 @@ def _scripts(client: Redis, settings: Settings) -> Finding:
     return Finding(Verdict.FAIL, "redis scripts", "find a verification that cannot be there")
 
 
+# What the scripts of the service and of `limits` call, on keys of the two families there are.
+_CALL = re.compile(r"redis\.p?call\(\s*['\"](\w+)")
+_DOOR = ("EXISTS", "GET", "INCRBY", "PTTL", "RENAME", "SET")
+_MAY = """
+if not redis.acl_check_cmd then return {'unknown'} end
+local refused = {'known'}
+for _, command in ipairs(ARGV) do
+  if not redis.acl_check_cmd(command, KEYS[1]) then table.insert(refused, command) end
+end
+return refused
+"""
+
+
+def _rights(client: Redis) -> Finding:
+    """Whether the user may do all that scripts do: asked of Redis, not tried."""
+    may = client.register_script(_MAY)
+    needed = {"otp:{0000}:doctor": _commands(), "LIMITS:doctor": list(_DOOR)}
+    refused: set[str] = set()
+    for key, commands in needed.items():
+        try:
+            known, *names = (answer.decode() for answer in may([key], commands))
+        except ResponseError as error:
+            return Finding(Verdict.FAIL, "redis rights", f"none on {key.split(':')[0]}:* ({error})")
+        if known == "unknown":  # before Redis 7
+            return Finding(Verdict.WARNING, "redis rights", "not told by a server this old")
+        refused.update(f"{name} on {key.split(':')[0]}:*" for name in names)
+    if refused:
+        return Finding(
+            Verdict.FAIL, "redis rights", f"the user may not {', '.join(sorted(refused))}: allow it"
+        )
+    return Finding(Verdict.OK, "redis rights", "the user may do all that the scripts do")
+
+
+def _commands() -> list[str]:
+    lua = files("otpservice.adapters") / "lua"
+    texts = (file.read_text() for file in lua.iterdir() if file.name.endswith(".lua"))
+    return sorted({command.upper() for text in texts for command in _CALL.findall(text)})
+
+
 def _clock(client: Redis) -> Finding:
     before = time.time()
     seconds, microseconds = client.time()
@@ -234,61 +205,3 @@ def _clock(client: Redis) -> Finding:
         "clock",
         f"this machine and Redis are {difference:,.0f} s apart: set both by NTP",
     )
-
-
-def _provider(settings: Settings) -> Finding:
-    try:
-        with closing(vavasms_client(settings)) as client:
-            balance = client.balance()
-    except VavasmsError as error:
-        return Finding(Verdict.FAIL, "provider", provider_problem(error))
-    if balance.amount <= 0:
-        return Finding(
-            Verdict.FAIL, "provider", f"takes the account, but {money(balance)} are left: top it up"
-        )
-    low = settings.low_balance_xof
-    if low is not None and balance.amount < low:
-        return Finding(
-            Verdict.WARNING,
-            "provider",
-            f"takes the account, but only {money(balance)} are left, less than "
-            f"OTPSERVICE_LOW_BALANCE_XOF, {low:,}: top it up",
-        )
-    return Finding(Verdict.OK, "provider", f"takes the account; {money(balance)} are left")
-
-
-def _texts(settings: Settings) -> Iterator[Finding]:
-    names = {settings.sender_id_for(app) for app in settings.apps}
-    known_by = "whether VavaSMS has it registered, the first SMS tells"
-    if all(names):
-        yield Finding(Verdict.OK, "sender id", f"{', '.join(sorted(names))}; {known_by}")
-    else:
-        yield Finding(Verdict.FAIL, "sender id", "missing: set OTPSERVICE_VAVASMS_SENDER_ID")
-    warnings = template_warnings(settings)
-    yield from (Finding(Verdict.WARNING, "templates", warning) for warning in warnings)
-    yield from (Finding(Verdict.OK, "templates", line) for line in template_sizes(settings))
-
-
-def money(balance: Balance) -> str:
-    """An amount as people write it: ``25,540 XOF``. The CFA franc has no minor unit."""
-    return f"{balance.amount:,} {balance.currency}"
-
-
-_PROBLEMS: Mapping[type[Exception], str] = {
-    InvalidCredentials: "VavaSMS refuses the account: check OTPSERVICE_VAVASMS_USERNAME and "
-    "OTPSERVICE_VAVASMS_PASSWORD",
-    InvalidSenderId: "VavaSMS refuses the sender ID: use one that is registered to the account",
-    UnknownMessage: "VavaSMS knows no message with this id",
-    NumberRefused: "VavaSMS refuses a number; nothing was sent",
-    Rejected: "VavaSMS refuses the request; nothing was done",
-    Unavailable: "VavaSMS cannot be reached; nothing was done: check OTPSERVICE_VAVASMS_URL and "
-    "the network",
-    Nonsense: "VavaSMS's answer says neither yes nor no; what was asked for may have been done",
-    OutcomeUnknown: "VavaSMS's answer was lost; what was asked for may have been done",
-}
-
-
-def provider_problem(error: VavasmsError) -> str:
-    """What a failed call means and what to do, in one line without secrets or numbers."""
-    known = (_PROBLEMS[kind] for kind in type(error).__mro__ if kind in _PROBLEMS)
-    return f"{next(known, 'VavaSMS says no')} ({error})"
