@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q
 
-.PHONY: demo test test-long readme check format bench clean
+.PHONY: demo test test-long readme check format bench requirements clean
 
 demo: $(VENV)/.demo
 	$(BIN)/otpservice demo $(ARGS)
@@ -33,6 +33,14 @@ format: $(VENV)/.dev
 # bench/README.md tells what it measures. ARGS=--quick does less of it.
 bench: $(VENV)/.bench
 	$(BIN)/python -m bench $(ARGS)
+
+# The newest versions that setup.cfg allows, with their hashes, for deploy/Dockerfile.
+PINNED := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--custom-compile-command "make requirements"
+requirements: $(VENV)/bin/python
+	$(PIP) uv
+	$(BIN)/uv pip compile $(PINNED) setup.cfg -o deploy/requirements.txt >/dev/null
+	echo setuptools | $(BIN)/uv pip compile $(PINNED) - -o deploy/requirements-build.txt >/dev/null
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("otpservice needs Python 3.11 or newer: make PYTHON=python3.11") if sys.version_info < (3, 11) else 0'
