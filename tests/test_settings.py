@@ -627,6 +627,7 @@ def test_a_line_not_to_share_that_there_is_none_of_is_a_warning(environ, apps_fi
         ({"ADDRESS_SEND_QUOTA": ""}, "OTPSERVICE_ADDRESS_SEND_QUOTA is off"),
         ({"ADDRESS_FAILURE_QUOTA": ""}, "OTPSERVICE_ADDRESS_FAILURE_QUOTA is off"),
         ({"PREFIX_SEND_QUOTA": ""}, "OTPSERVICE_PREFIX_SEND_QUOTA is off"),
+        ({"SENDING": "off"}, "OTPSERVICE_SENDING is off"),
         ({"QUOTA_RECORD_ONLY": "phone"}, "OTPSERVICE_QUOTA_RECORD_ONLY holds phone"),
         ({"DEFAULT_REGION": "SN"}, "OTPSERVICE_DEFAULT_REGION is not in COUNTRIES"),
         ({"SECRET_KEY": "ab" * 20}, "OTPSERVICE_SECRET_KEY repeats few characters"),

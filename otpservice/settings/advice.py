@@ -111,5 +111,7 @@ def _turned_off(settings: "Settings") -> Iterator[str]:
         "LOCKOUT_TOTAL": settings.policy.lockout_total,
     }
     yield from (f"{name} is off" for name, value in quotas.items() if not value)
+    if not settings.sending:
+        yield "SENDING is off: no code leaves"
     if "phone" in settings.policy.record_only:
         yield "QUOTA_RECORD_ONLY holds phone: nothing limits the SMS to one phone"
