@@ -175,7 +175,9 @@ def _rights(client: Redis) -> Finding:
         try:
             known, *names = (answer.decode() for answer in may([key], commands))
         except ResponseError as error:
-            return Finding(Verdict.FAIL, "redis rights", f"none on {key.split(':')[0]}:* ({error})")
+            return Finding(
+                Verdict.FAIL, "redis rights", f"none on {key.split(':')[0]}:* ({_why(error)})"
+            )
         if known == "unknown":  # before Redis 7
             return Finding(Verdict.WARNING, "redis rights", "not told by a server this old")
         refused.update(f"{name} on {key.split(':')[0]}:*" for name in names)
