@@ -20,7 +20,7 @@ _MOST_BYTES = 600
 # The most round trips wanted, by endpoint.
 _WANT = {"/login-code": 4, "/confirm hosted": 4, "/confirm local": 3}
 
-_KIND = re.compile(rb"otp:\{[0-9a-z]+\}:([a-z])")
+_KIND = re.compile(rb"otp:\{[^}]+\}:([a-z])")
 _KINDS = {
     b"v": "record",
     b"p": "phone",

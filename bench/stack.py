@@ -150,7 +150,7 @@ def begin_anew(client: Redis) -> None:
     hour, digest = int(time()) // _HOUR, Digester([SECRET]).bucket("country", "CI")
     held = {f"d{hour // 24 - day}": _A_DAY for day in range(1, 15)}
     held |= {f"{kind}{hour - n}": _A_DAY // 24 for kind in "sc" for n in range(1, 25)}
-    key = f"otp:{{{digest[:4]}}}:g:{digest}"
+    key = f"otp:{{{digest[:4]}}}:g:{digest[4:]}"
     client.hset(key, mapping={**held, "since": (hour - 15 * 24) * _HOUR * 1000})
     client.expire(key, 15 * 24 * _HOUR)
 

@@ -77,6 +77,8 @@ def create_app(
     register_errors(app)
     limit_in_flight(app, max_in_flight, meter)
 
+    # A client of its own: a probe waits for no connection behind a burst of requests.
+    probe = connect(settings.redis_url) if redis is None else redis
     redis = connect(settings.redis_url) if redis is None else redis
     digester = Digester(settings.secret_keys)
     client = vavasms_client(settings, meter) if settings.vavasms_username else None
@@ -86,7 +88,8 @@ def create_app(
         ask_balance = client.balance
     scripts = Scripts(redis, meter=meter)
     watch = _balance_watch(scripts, settings, ask_balance, meter)
-    store = redis_store(redis, digester, settings, watch, meter) if store is None else store
+    if store is None:
+        store = redis_store(redis, digester, settings, watch, meter, probe=probe)
     service = VerificationService(
         store,
         routes,
@@ -143,12 +146,15 @@ def redis_store(
     settings: Settings,
     watch: BalanceWatch | None = None,
     meter: Meter = NO_METER,
+    *,
+    probe: Redis | None = None,
 ) -> RedisStore:
     """The store of the settings' limits."""
     guard = None
     if settings.pumping_guard != "off":
         guard = PumpingGuard(digester, enforce=settings.pumping_guard == "enforce")
-    return RedisStore(redis, digester, settings.policy, guard=guard, watch=watch, meter=meter)
+    policy = settings.policy
+    return RedisStore(redis, digester, policy, guard=guard, watch=watch, meter=meter, probe=probe)
 
 
 def _routes(

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 request_id_var: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -52,6 +53,17 @@ def scrub(text: str) -> str:
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     return text
+
+
+@lru_cache(maxsize=256)
+def _scrub_name(name: str) -> str:
+    """``scrub``, remembered: the names of fields are few."""
+    return scrub(name)
+
+
+@lru_cache(maxsize=256)
+def _is_secret(name: str) -> bool:
+    return _SECRET_NAMES.fullmatch(name) is not None
 
 
 def _mask_digits(match: re.Match[str]) -> str:
@@ -101,7 +113,7 @@ class JsonFormatter(logging.Formatter):
             entry["request_id"] = scrub(request_id) if request_id.isdigit() else request_id
         for name, value in vars(record).items():
             if name not in _OWN:
-                shown = scrub(_text(name))
+                shown = _scrub_name(_text(name))
                 entry[f"{shown}_" if shown in entry else shown] = _plain(name, value)
         if record.exc_info and record.exc_info[0]:
             entry["exception"] = scrub(self.formatException(record.exc_info))
@@ -128,7 +140,7 @@ def _message(record: logging.LogRecord) -> str:
 
 def _plain(name: object, value: object, depth: int = 0) -> Any:  # noqa: ANN401 - JSON of any shape
     """``value`` as JSON can hold it, scrubbed, hidden where ``name`` says that it is secret."""
-    if isinstance(name, str) and _SECRET_NAMES.fullmatch(name):
+    if isinstance(name, str) and _is_secret(name):
         return "***"
     if depth < _DEEPEST and isinstance(value, Mapping):
         return {scrub(_text(key)): _plain(key, value[key], depth + 1) for key in value}

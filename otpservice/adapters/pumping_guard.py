@@ -136,4 +136,4 @@ class PumpingGuard:
 
     def _key(self, name: str, value: str) -> str:
         digest = self._digester.bucket(name, value)
-        return f"otp:{{{digest[:4]}}}:g:{digest}"
+        return f"otp:{{{digest[:4]}}}:g:{digest[4:]}"

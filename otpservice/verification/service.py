@@ -101,6 +101,10 @@ class VerificationService:
     ) -> None:
         self._store = store
         self._routes = routes
+        # Sorted out once: whether an object fits a Protocol takes longer to tell than a dict.
+        self._hosted = {
+            name: route for name, route in routes.items() if isinstance(route, HostedRoute)
+        }
         self._policy = policy
         self._timeout = timeout
         self._sending = sending
@@ -240,7 +244,7 @@ class VerificationService:
 
     def _with_code(self, request: SendRequest, routes: Sequence[str]) -> SendRequest:
         """The request, with a code of ours if one of its routes is local."""
-        hosted = [isinstance(self._routes[name], HostedRoute) for name in routes]
+        hosted = [name in self._hosted for name in routes]
         code = None if all(hosted) else Code.random(self._policy.code_length)
         return replace(request, hosted=any(hosted), code=code)
 
@@ -252,7 +256,7 @@ class VerificationService:
         for route in self._candidates(routes, hosted=hosted):
             if not message.seconds_left:
                 break
-            keeps_code = isinstance(route, HostedRoute)
+            keeps_code = route.name in self._hosted
             try:
                 message_id = route.send(message)
             except NotDone as refusal:
@@ -265,8 +269,7 @@ class VerificationService:
 
     def _candidates(self, routes: Sequence[str], *, hosted: bool) -> list[Route]:
         """The routes to try: the hosted ones only if the provider's one code is not another's."""
-        named = [self._routes[name] for name in routes]
-        return [route for route in named if hosted or not isinstance(route, HostedRoute)]
+        return [self._routes[name] for name in routes if hosted or name not in self._hosted]
 
     def _settle_send(self, reservation: SendReservation, sending: Sending) -> None:
         """Settle what the provider has answered; without the store, the reservation stands.
@@ -281,10 +284,7 @@ class VerificationService:
 
     def _ask(self, attempt: AttemptReservation, code: Code) -> None:
         """Ask the route that sent last, or the first hosted one, if it may be sending just now."""
-        hosted = {
-            name: route for name, route in self._routes.items() if isinstance(route, HostedRoute)
-        }
-        route = hosted.get(attempt.route) or next(iter(hosted.values()), None)
+        route = self._hosted.get(attempt.route) or next(iter(self._hosted.values()), None)
         if route is None:  # the service was set up without the account that sent
             raise ProviderUnavailable
         route.check(attempt.phone, code)

@@ -10,8 +10,7 @@ from limits.errors import StorageError
 from limits.storage import RedisStorage
 from limits.storage.base import Storage
 from redis import Redis
-from redis.cluster import RedisCluster
-from redis.exceptions import RedisError
+from redis.exceptions import ClusterCrossSlotError, RedisError
 
 from otpservice.meter import NO_METER, Meter
 from otpservice.web.requests import RateLimited
@@ -41,7 +40,7 @@ class _Counters(RedisStorage):
 
     STORAGE_SCHEME = ["otpservice"]  # noqa: RUF012 - as limits declares it
 
-    def __init__(self, uri: str, client: Redis | RedisCluster) -> None:
+    def __init__(self, uri: str, client: Redis) -> None:
         # As RedisClusterStorage does it: the next class's would make a client of its own.
         self.key_prefix = self.PREFIX
         self.target_server = "redis"
@@ -50,6 +49,7 @@ class _Counters(RedisStorage):
         Storage.__init__(self, uri, wrap_exceptions=True)
         self.initialize_storage(uri)
         self._in_turn = client.register_script(_IN_TURN)
+        self._apart = False  # a cluster says so when it is first asked
 
     def first_refusing(self, hits: list[_Hit]) -> _Hit | None:
         """Count one on each in turn, up to the one that refuses.
@@ -57,8 +57,8 @@ class _Counters(RedisStorage):
         Raises:
             StorageError: they could not be counted.
         """
-        if isinstance(self.storage, RedisCluster):  # no script may touch two tags
-            return next((hit for hit in hits if not self._acquire(*hit)), None)
+        if self._apart:
+            return self._one_by_one(hits)
         keys: list[str] = []
         args: list[int] = []
         for item, *whom in hits:
@@ -68,13 +68,21 @@ class _Counters(RedisStorage):
             args += [item.amount, item.get_expiry()]
         try:
             refusing = self._in_turn(keys, args)
+        except ClusterCrossSlotError:  # nothing was counted
+            self._apart = True
+            return self._one_by_one(hits)
         except RedisError as error:
             raise StorageError(error) from error
         return hits[refusing // 2] if refusing else None
 
-    def _acquire(self, item: RateLimitItem, *whom: str) -> bool:
-        name = item.key_for(*whom)
-        return self.acquire_sliding_window_entry(name, item.amount, item.get_expiry())
+    def _one_by_one(self, hits: list[_Hit]) -> _Hit | None:
+        """The same where the counters may be on several servers."""
+        for hit in hits:
+            item, *whom = hit
+            name = item.key_for(*whom)
+            if not self.acquire_sliding_window_entry(name, item.amount, item.get_expiry()):
+                return hit
+        return None
 
 
 class Door:
@@ -91,7 +99,7 @@ class Door:
     def __init__(
         self,
         app: Flask,
-        redis: Redis | RedisCluster,
+        redis: Redis,
         *,
         phone_limit: str,
         app_limit: str,

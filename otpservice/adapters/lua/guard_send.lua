@@ -12,7 +12,7 @@
 -- Subject  HASH  otp:{tag}:g:<digest>   one country or block; hours and days are numbered from 1970
 --   s<hour>, c<hour>   SMS reserved in that hour, and those of them that were confirmed since
 --   d<day>             SMS of that UTC day that were confirmed
---   since              when its first SMS was reserved
+--   since              when a country's first SMS was reserved; its blocks have that history
 local now = clock(ARGV[1])
 local spend, enforce = ARGV[2] == 'spend', ARGV[3] == '1'
 local budget = { day_floor = tonumber(ARGV[5]), hour_floor = tonumber(ARGV[6]),
@@ -116,7 +116,7 @@ local enforceable = history > 0 and now - history >= budget.history
 if spend and not (over and enforceable and enforce) then
   forget()
   redis.call('HINCRBY', KEYS[1], 's' .. whole(hour), '1')
-  if first then
+  if first and ARGV[4] == 'own' then
     redis.call('HSET', KEYS[1], 'since', whole(since))
   end
   redis.call('PEXPIRE', KEYS[1], whole((budget.peak_days + 1) * DAY))
