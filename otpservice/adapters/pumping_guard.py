@@ -74,11 +74,6 @@ class PumpingGuard:
         self._enforce = enforce
         self._since: dict[str, int] = {}
 
-    @property
-    def enforces(self) -> bool:
-        """Whether it refuses; otherwise it only records."""
-        return self._enforce
-
     def subjects(self, phone: PhoneNumber) -> tuple[Subject, ...]:
         """What an SMS to ``phone`` is counted by: its country, then its block of 1,000 numbers.
 

@@ -39,9 +39,6 @@ class _Limit(Protocol):
     @property
     def name(self) -> str: ...
 
-    @property
-    def record_only(self) -> bool: ...
-
     def spend(self, member: str, mode: str) -> Call:
         """The call that takes one for ``member``, or only looks (``preview``)."""
 
@@ -53,6 +50,9 @@ class _Limit(Protocol):
 
     def refusal(self, answer: Sequence[Any]) -> OtpServiceError | None:
         """Why it refuses, or would if it did not only record; None if it does not."""
+
+    def only_records(self, answer: Sequence[Any]) -> bool:
+        """Whether that refusal is noted and lets through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,9 @@ class _Counter:
         _, amount, window, wait = answer
         return QuotaExceeded(self.name, amount, window // 1000, ceil(wait / 1000))
 
+    def only_records(self, _answer: Sequence[Any]) -> bool:
+        return self.record_only
+
 
 @dataclass(frozen=True, slots=True)
 class _Guarded:
@@ -96,10 +99,6 @@ class _Guarded:
     guard: PumpingGuard
     subject: Subject
     name: str = "pumping"
-
-    @property
-    def record_only(self) -> bool:
-        return not self.guard.enforces
 
     def spend(self, _member: str, mode: str) -> Call:
         weigh = self.guard.send if mode == "spend" else self.guard.preview
@@ -113,10 +112,13 @@ class _Guarded:
 
     def refusal(self, answer: Sequence[Any]) -> OtpServiceError | None:
         verdict = self.guard.verdict(self.subject, answer)
-        if verdict.excess is None or not (verdict.refused or self.record_only):
+        if verdict.excess is None:
             return None
         wait, _, threshold, window = astuple(verdict.excess)
         return QuotaExceeded(self.name, threshold, window // 1000, ceil(wait / 1000))
+
+    def only_records(self, answer: Sequence[Any]) -> bool:
+        return not self.guard.verdict(self.subject, answer).refused
 
 
 class SharedQuotas:
@@ -244,13 +246,13 @@ class SharedQuotas:
     ) -> OtpServiceError | None:
         for limit, answer in zip(limits, answers, strict=True):
             refusal = limit.refusal(answer)
-            if refusal and not limit.record_only:
+            if refusal and not limit.only_records(answer):
                 return refusal
         return None
 
     def _note_recorded(self, limits: Sequence[_Limit], answers: Sequence[Sequence[Any]]) -> None:
         for limit, answer in zip(limits, answers, strict=True):
-            if limit.record_only and limit.refusal(answer):
+            if limit.refusal(answer) and limit.only_records(answer):
                 log.warning("quota_would_refuse", extra={"quota": limit.name})
                 self._meter.would_refuse(limit.name)
 

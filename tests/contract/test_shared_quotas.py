@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from otpservice.adapters.pumping_guard import PumpingGuard
 from otpservice.adapters.redis_store import RedisStore
 from otpservice.verification.code import Code
 from otpservice.verification.digest import Digester
@@ -141,6 +142,16 @@ def test_a_quota_that_only_records_counts_and_does_not_refuse(make_store, caplog
         ask(store, 0, send_id=f"send-{n}", address="192.0.2.1")
     would = [record.quota for record in caplog.records if record.msg == "quota_would_refuse"]
     assert would == ["address", "phone"] * 2
+
+
+@pytest.mark.parametrize("enforce", [False, True])
+def test_an_enforcing_guard_notes_what_it_cannot_refuse_yet(redis, caplog, enforce):
+    guard = PumpingGuard(Digester([SECRET]), enforce=enforce)
+    store = RedisStore(redis, Digester([SECRET]), Policy(prefix_quota=()), guard=guard)
+    for n in range(4):  # 3 in an hour are within the budget of a country without history
+        ask(store, n)
+    would = [record.quota for record in caplog.records if record.msg == "quota_would_refuse"]
+    assert would == ["pumping"]
 
 
 def test_a_preview_takes_nothing_and_says_what_comes_first(make_store):
