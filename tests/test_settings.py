@@ -86,6 +86,7 @@ DEFAULTS = {
     "denied_numbers": (),
     "allowed_numbers": (),
     "provider_timeout": 10.0,
+    "drain_seconds": 3,
     "breaker_failures": 5,
     "breaker_seconds": 30,
     "message": "Votre code OTP est : ##OTP##",
@@ -134,6 +135,7 @@ NUMBERS = [
     ("LOCKOUT_FAILURES", 1, 100),
     ("LOCKOUT_SECONDS", 1, 86_400),
     ("LOCKOUT_TOTAL", 0, 10_000),
+    ("DRAIN_SECONDS", 0, 60),
     ("BREAKER_FAILURES", 0, 1000),
     ("BREAKER_SECONDS", 1, 3600),
 ]
@@ -257,6 +259,7 @@ BAD = {
     "ALLOW_FILE": ["/nowhere/allow", "\0"],
     "PROVIDER_TIMEOUT": ["", "0.9", "30.1", "nan", "inf", "1e1", " 5", "\u0665", "5."],
     "BREAKER_FAILURES": ["-1"],
+    "DRAIN_SECONDS": ["61", "2.5"],
     "BREAKER_SECONDS": ["0"],
     "MESSAGE": ["", "Votre code : 123456", "##otp##", "#OTP#", "##BRAND##OTP##"],
     "MESSAGE_FR": ["Votre code"],

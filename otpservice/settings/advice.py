@@ -21,6 +21,7 @@ _SHORT = {
     "RESEND_AFTER": (30, "people ask for a second SMS before the first arrives"),
     "LOCKOUT_FAILURES": (3, "people lock themselves out by mistyping"),
     "LOCKOUT_SECONDS": (60, "a lock hardly slows guessing"),
+    "DRAIN_SECONDS": (1, "load balancers learn of a stop from requests that fail"),
     "PROVIDER_TIMEOUT": (3, "answers that come late are taken for lost, though the SMS is paid"),
 }
 _SAFE_LOCKOUT_TOTAL = 100  # NIST SP 800-63B-4 3.2.2

@@ -11,7 +11,14 @@ from werkzeug.exceptions import HTTPException
 
 from otpservice.verification import errors
 from otpservice.verification.idempotency import IdempotencyInProgress, IdempotencyMismatch
-from otpservice.web.requests import Forbidden, InvalidRequest, Overloaded, RateLimited, Unauthorized
+from otpservice.web.requests import (
+    Forbidden,
+    InvalidRequest,
+    Overloaded,
+    RateLimited,
+    Stopping,
+    Unauthorized,
+)
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +129,10 @@ PROBLEMS: Mapping[type[Exception], Problem] = {
         503,
         "SMS provider unavailable",
         "Nothing was done and nothing counted: try again.",
+    ),
+    # No code of its own: probes look at the status, and to everybody else this says what to do.
+    Stopping: Problem(
+        "overloaded", 503, "Stopping", "This instance was told to stop: ask another one."
     ),
     Overloaded: Problem(
         "overloaded", 503, "Overloaded", "Too many requests at once: try again in a moment."
