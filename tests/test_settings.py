@@ -623,6 +623,8 @@ def test_a_line_not_to_share_that_there_is_none_of_is_a_warning(environ, apps_fi
         ({"MAX_ATTEMPTS": "1"}, "OTPSERVICE_MAX_ATTEMPTS is under 2"),
         ({"LOCKOUT_FAILURES": "2"}, "OTPSERVICE_LOCKOUT_FAILURES is under 3"),
         ({"LOCKOUT_SECONDS": "59"}, "OTPSERVICE_LOCKOUT_SECONDS is under 60"),
+        ({"DRAIN_SECONDS": "0"}, "OTPSERVICE_DRAIN_SECONDS is under 1"),
+        ({"LOG_LEVEL": "WARNING"}, "OTPSERVICE_LOG_LEVEL leaves out the audit trail"),
         ({"PROVIDER_TIMEOUT": "2.9"}, "OTPSERVICE_PROVIDER_TIMEOUT is under 3"),
         ({"LOCKOUT_TOTAL": "0"}, "OTPSERVICE_LOCKOUT_TOTAL is off"),
         ({"LOCKOUT_TOTAL": "101"}, "OTPSERVICE_LOCKOUT_TOTAL is over 100"),

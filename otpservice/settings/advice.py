@@ -114,5 +114,7 @@ def _turned_off(settings: "Settings") -> Iterator[str]:
     yield from (f"{name} is off" for name, value in quotas.items() if not value)
     if not settings.sending:
         yield "SENDING is off: no code leaves"
+    if settings.log_level not in {"DEBUG", "INFO"}:
+        yield "LOG_LEVEL leaves out the audit trail: its lines are INFO"
     if "phone" in settings.policy.record_only:
         yield "QUOTA_RECORD_ONLY holds phone: nothing limits the SMS to one phone"

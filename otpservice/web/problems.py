@@ -191,7 +191,7 @@ def register_errors(app: Flask) -> None:
 def _answer_known(error: Exception) -> Response:
     problem = next(PROBLEMS[kind] for kind in type(error).__mro__ if kind in PROBLEMS)
     answer = _facts(error)
-    g.limit = _limit(error)
+    g.error, g.limit = error, _limit(error)
     if isinstance(error, errors.StoreUnavailable):
         log.error("store_unavailable", exc_info=error)
     return problem_response(problem, answer.members, answer.headers)
