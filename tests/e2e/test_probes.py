@@ -10,7 +10,9 @@ PLACES = 8
 
 def test_probes_answer_while_every_place_waits_for_a_slow_provider(run_service):
     with (
-        run_service("--workers", "1", "--threads", str(PLACES), **OPEN, log_level="WARNING") as service,
+        run_service(
+            "--workers", "1", "--threads", str(PLACES), **OPEN, log_level="WARNING"
+        ) as service,
         ThreadPoolExecutor(PLACES) as pool,
     ):
         service.fault("otp/send", "delay", delay_ms=2500, times=None)
