@@ -88,7 +88,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def handle_request(self, req: Any, conn: Any) -> bool:  # noqa: ANN401
         """Answer; who leaves keeps no connection open."""
-        if self._leaving:
+        if self._leaving or is_stopping():
             req.force_close()
         keeps: bool = super().handle_request(req, conn)
         return keeps

@@ -164,6 +164,35 @@ def test_a_stop_under_load_is_told_first_and_drops_nothing(run_service, command)
         assert load.outcomes == {201: service.calls("otp/send")}
 
 
+@pytest.mark.slow
+def test_a_stop_that_all_processes_are_told_at_once_drops_nothing_either(run_service):
+    with run_service(**OPEN) as service:
+        service.fault("otp/send", "delay", delay_ms=200, times=None)
+        with Load(service) as load:
+            load.until(answers=2 * CALLERS)
+            service.close()
+            for pid in (*workers(service), service.process.pid, *workers(service)):
+                os.kill(pid, signal.SIGTERM)
+                time.sleep(0.02)
+            assert service.process.wait(20) == 0
+        assert load.broken == []
+        assert load.outcomes == {201: service.calls("otp/send")}
+
+
+@pytest.mark.slow
+def test_a_worker_more_and_one_less_under_load_go_unnoticed(run_service):
+    with run_service(**OPEN) as service:
+        service.fault("otp/send", "delay", delay_ms=100, times=None)
+        with Load(service) as load:
+            for number, wanted in ((signal.SIGTTIN, 3), (signal.SIGTTOU, 2)):
+                service.close()
+                service.process.send_signal(number)
+                until(lambda wanted=wanted: len(workers(service)) == wanted)
+                load.until(answers=CALLERS)
+        assert load.broken == []
+        assert load.outcomes == {201: service.calls("otp/send")}
+
+
 def test_a_connection_that_nobody_had_accepted_is_answered_before_the_end(run_service):
     with run_service("--threads", "1", "--workers", "1", **OPEN) as service:
         service.fault("otp/send", "delay", delay_ms=1500, times=None)
@@ -174,6 +203,7 @@ def test_a_connection_that_nobody_had_accepted_is_answered_before_the_end(run_se
             calls = [pool.submit(service.send, next(PHONES)) for _ in range(8)]
             until(lambda: waiting(service) >= 8)
             service.process.terminate()
+            time.sleep(0.3)
             os.kill(worker, signal.SIGCONT)
             answers = [call.result() for call in calls]
         outcomes = Counter(answer.body.get("code", answer.status) for answer in answers)
