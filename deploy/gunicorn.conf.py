@@ -4,6 +4,6 @@ The settings and their reasons are in ``otpservice/server.py``. What is given on
 line, such as ``--bind`` and ``--workers``, wins.
 """
 
-from otpservice.server import gunicorn_settings, settings_or_exit
+from otpservice.server import gunicorn_settings, settings_once
 
-globals().update(gunicorn_settings(settings_or_exit()))
+globals().update(gunicorn_settings(settings_once()))

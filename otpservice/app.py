@@ -56,6 +56,7 @@ def create_app(
     routes: Mapping[str, Route] | None = None,
     ask_balance: Callable[[], Money] | None = None,
     max_in_flight: int = MAX_IN_FLIGHT,
+    is_stopping: Callable[[], bool] = lambda: False,
 ) -> Flask:
     """Build the service. Nothing connects before the first request.
 
@@ -66,6 +67,7 @@ def create_app(
         routes: by name, the routes to use instead of those of the settings.
         ask_balance: what to ask for the balance instead of the account of the settings.
         max_in_flight: requests one worker handles at once.
+        is_stopping: whether the service was told to stop and only finishes what it has.
     """
     app = Flask("otpservice", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
@@ -117,7 +119,7 @@ def create_app(
     app.register_blueprint(
         inbound_blueprint(inbound.receive, settings.inbound_token, settings.inbound_addresses)
     )
-    app.register_blueprint(health_blueprint(store, vitals.degraded))
+    app.register_blueprint(health_blueprint(store, vitals.degraded, is_stopping))
     app.register_blueprint(admin_blueprint(settings.apps, vitals))
     balance = watch.last_while_asking if watch else lambda: None
     app.register_blueprint(metrics_blueprint(settings.apps, meter, balance))

@@ -24,6 +24,9 @@ _QUIET = ("flask-limiter", "limits", "redis", "urllib3", "werkzeug")
 # What a LogRecord has of itself; anything more came by ``extra=``.
 _OWN = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 
+# json.dumps would make an encoder for each line.
+_ENCODE = json.JSONEncoder(ensure_ascii=True, allow_nan=False).encode
+
 _DEEPEST = 5
 _PHONE_LIKE = 10_000_000  # eight digits and more
 _SECRET_NAMES = re.compile(
@@ -105,7 +108,7 @@ class JsonFormatter(logging.Formatter):
             )
             entry = {**_head(record), "event": event}
         # ASCII only: a stream of another encoding would write escapes that are not JSON's.
-        return json.dumps(entry, ensure_ascii=True, allow_nan=False)
+        return _ENCODE(entry)
 
     def _entry(self, record: logging.LogRecord) -> dict[str, Any]:
         entry = {**_head(record), "event": scrub(_message(record))}
@@ -150,6 +153,11 @@ def _plain(name: object, value: object, depth: int = 0) -> Any:  # noqa: ANN401 
     if name in {"code", "vendor_code"} and re.fullmatch(r"\d{4,9}", _text(value)):
         return "***"
     return value if _is_harmless(value) else scrub(_text(value))
+
+
+@lru_cache(maxsize=256)  # programmers make these up, and use them again
+def _is_secret(name: str) -> bool:
+    return _SECRET_NAMES.fullmatch(name) is not None
 
 
 def _is_harmless(value: object) -> bool:

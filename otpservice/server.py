@@ -4,6 +4,8 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from functools import cache, partial
+from math import ceil
 from typing import Any, NoReturn
 
 from flask import Flask
@@ -13,6 +15,7 @@ from otpservice.adapters.redis_client import connect
 from otpservice.app import MAX_IN_FLIGHT, create_app
 from otpservice.logs import configure_logging, logging_config
 from otpservice.settings import Settings
+from otpservice.stopping import Worker, announce_stop, is_stopping
 from otpservice.verification.errors import InvalidSettings
 from otpservice.web import metric_files
 
@@ -22,13 +25,10 @@ log = logging.getLogger(__name__)
 _SPARE_THREADS = 32
 
 
-# Workers count in files, so that any of them can tell /metrics what all of them counted.
-_METRIC_HOOKS: dict[str, Callable[..., None]] = {
-    "when_ready": lambda _server: metric_files.make_directory(),
-    "post_fork": lambda _server, _worker: metric_files.count_in_files(),
-    "child_exit": lambda _server, worker: metric_files.worker_is_gone(worker.pid),
-    "on_exit": lambda _server: metric_files.remove_directory(),
-}
+# Seconds, at the most, between a worker's last look at new connections and the last request on one
+# that was kept alive; then what such a request needs beside the provider: Redis.
+_LAST_REQUEST = 2
+_BESIDE_THE_PROVIDER = 5
 
 
 def settings_or_exit() -> Settings:
@@ -44,8 +44,17 @@ def _exit(error: InvalidSettings) -> NoReturn:
     sys.exit(2)
 
 
+@cache
+def settings_once() -> Settings:
+    """The same, read in the arbiter and inherited by its workers.
+
+    So a reload (SIGHUP) reads nothing anew, and cannot end a service that runs by a mistake.
+    """
+    return settings_or_exit()
+
+
 def _start() -> Settings:
-    settings = settings_or_exit()
+    settings = settings_once()
     try:
         connect(settings.redis_url).close()  # it has made no connection yet
     except InvalidSettings as error:
@@ -58,7 +67,7 @@ def _start() -> Settings:
 
 def application() -> Flask:
     """The WSGI application of the environment's settings."""
-    return create_app(_start())
+    return create_app(_start(), is_stopping=is_stopping)
 
 
 def gunicorn_settings(
@@ -80,14 +89,18 @@ def gunicorn_settings(
         "bind": bind,
         "workers": workers or os.cpu_count() or 1,
         # A request waits for the provider most of its time: a thread each, made when first needed.
-        "worker_class": "gthread",
+        "worker_class": Worker,
         "threads": threads + _SPARE_THREADS,
         "worker_connections": 2 * (threads + _SPARE_THREADS),
         "backlog": 2048,
         # Longer than a proxy keeps an idle connection would be a race about who closes first.
         "keepalive": 75,
-        # No request outlasts the provider's deadline by more than Redis needs.
-        "graceful_timeout": int(settings.provider_timeout) + 5,
+        # From SIGTERM: new requests, the last ones on connections kept alive, and their answers. A
+        # request waits in no queue for others: those without a place are refused in spare threads.
+        "graceful_timeout": settings.drain_seconds
+        + _LAST_REQUEST
+        + ceil(settings.provider_timeout)
+        + _BESIDE_THE_PROVIDER,
         "timeout": 60,  # of a worker that stopped to answer the arbiter; no request's
         # Bodies have 4 KiB at the most; so should lines and headers be short.
         "limit_request_line": 2048,
@@ -98,7 +111,29 @@ def gunicorn_settings(
         "logconfig_dict": logging_config(settings.log_level),
         "loglevel": settings.log_level.lower(),
         "accesslog": None,  # the service logs each request itself
-        **_METRIC_HOOKS,
+        **_hooks(settings),
+    }
+
+
+def _hooks(settings: Settings) -> dict[str, Callable[..., None]]:
+    """What happens at the turns of gunicorn's life.
+
+    Workers count in files, so that any of them can tell /metrics what all of them counted.
+    """
+
+    def when_ready(arbiter: Any) -> None:  # noqa: ANN401 - gunicorn has no types
+        metric_files.make_directory()
+        announce_stop(arbiter)
+
+    def post_fork(_arbiter: object, worker: Worker) -> None:
+        metric_files.count_in_files()
+        worker.drain_seconds = settings.drain_seconds
+
+    return {
+        "when_ready": when_ready,
+        "post_fork": post_fork,
+        "child_exit": lambda _arbiter, worker: metric_files.worker_is_gone(worker.pid),
+        "on_exit": lambda _arbiter: metric_files.remove_directory(),
     }
 
 
@@ -129,4 +164,5 @@ def serve(bind: str, workers: int | None, threads: int) -> None:
     """Run the service until it is told to stop."""
     settings = _start()
     options = gunicorn_settings(settings, bind=bind, workers=workers, threads=threads)
-    Server(lambda: create_app(settings, max_in_flight=threads), options).run()
+    build = partial(create_app, settings, max_in_flight=threads, is_stopping=is_stopping)
+    Server(build, options).run()

@@ -294,7 +294,7 @@ def test_the_configuration_is_plain_data_of_its_own_each_time():
 
 
 def test_a_code_that_a_provider_answers_with_is_hidden_and_its_error_codes_are_not():
-    record = logging.makeLogRecord({"msg": "vavasms call", "vendor_code": 123456})
+    record = logging.makeLogRecord({"msg": "provider_call", "vendor_code": 123456})
     assert "123456" not in JsonFormatter().format(record)
-    record = logging.makeLogRecord({"msg": "vavasms call", "vendor_code": 913})
+    record = logging.makeLogRecord({"msg": "provider_call", "vendor_code": 913})
     assert json.loads(JsonFormatter().format(record))["vendor_code"] == 913

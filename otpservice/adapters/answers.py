@@ -43,11 +43,12 @@ def refusal(result: str, facts: Sequence[Any], tag: str) -> OtpServiceError:
         return STATE_ERRORS[result](verification_id(tag, facts[0]))
     match result:
         case "wrong_code":
-            error: OtpServiceError = WrongCode(verification_id(tag, facts[0]), facts[1])
+            token, left, lock = facts
+            error: OtpServiceError = WrongCode(verification_id(tag, token), left, locked_for(lock))
         case "destination_blocked":
             error = DestinationBlocked()
         case "phone_locked":
-            error = PhoneLocked(None if facts[0] < 0 else seconds(facts[0]))
+            error = PhoneLocked(locked_for(facts[0]))
         case "resend_too_soon":
             error = ResendTooSoon(seconds(facts[0]), verification_id(tag, facts[1]))
         case "quota_exceeded":
@@ -82,7 +83,7 @@ def asked(
     tag: str, attempt_id: str, facts: Sequence[Any], taken: tuple[Any, ...]
 ) -> AttemptReservation:
     """A counted guess that is to be asked about."""
-    token, phone, purpose, route, unknown, sent_at = facts
+    token, phone, purpose, route, unknown, sent_at, lock = facts
     return AttemptReservation(
         id=verification_id(tag, token),
         attempt_id=attempt_id,
@@ -91,6 +92,7 @@ def asked(
         route=text(route),
         previous_unknown=bool(unknown),
         sent_at=sent_at,
+        locked_for=locked_for(lock),
         taken=taken,
     )
 
@@ -135,7 +137,7 @@ def phone_state(tag: str, facts: Sequence[Any]) -> PhoneState:
     """What is held about a phone."""
     locked, failures, in_all, sends_left, *latest = facts
     return PhoneState(
-        locked_for=None if locked < 0 else seconds(locked),
+        locked_for=locked_for(locked),
         failures=failures,
         failures_in_all=in_all,
         sends_left=count(sends_left),
@@ -159,6 +161,11 @@ def time(milliseconds: int) -> datetime:
 def count(number: int) -> int | None:
     """What is left of a limit; the scripts say -1 where there is none."""
     return None if number < 0 else number
+
+
+def locked_for(milliseconds: int) -> int | None:
+    """The seconds of a lock; None until it is lifted by hand, for which the scripts say -1."""
+    return None if milliseconds < 0 else seconds(milliseconds)
 
 
 def seconds(milliseconds: int) -> int:

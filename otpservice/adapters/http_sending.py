@@ -33,8 +33,8 @@ def deliver(
     """Post one SMS, ``within`` seconds if that is given, and return the answer if it is a 2xx.
 
     Its body is empty if it did not come whole: what was to be known is known by then. Logs one
-    line with ``route``, ``outcome``, ``http_status`` (None without an answer), ``reason`` (what
-    went wrong below HTTP, class names) and ``milliseconds``.
+    line with ``provider``, ``operation``, ``outcome``, ``http_status`` (None without an answer),
+    ``reason`` (what went wrong below HTTP, class names) and ``ms``.
 
     Raises:
         ProviderUnavailable: no connection was made, or it turned the request away (429, 503).
@@ -45,13 +45,14 @@ def deliver(
     started = monotonic()
     reply, error, reason = _ask(transport, body, headers, within)
     log.info(
-        "route call",
+        "provider_call",
         extra={
-            "route": route,
+            "provider": route,
+            "operation": "send",
             "outcome": type(error).__name__ if error else "Success",
             "http_status": reply.status or None,
             "reason": reason,
-            "milliseconds": round((monotonic() - started) * 1000),
+            "ms": round((monotonic() - started) * 1000),
         },
     )
     if error:

@@ -21,6 +21,7 @@ _SHORT = {
     "RESEND_AFTER": (30, "people ask for a second SMS before the first arrives"),
     "LOCKOUT_FAILURES": (3, "people lock themselves out by mistyping"),
     "LOCKOUT_SECONDS": (60, "a lock hardly slows guessing"),
+    "DRAIN_SECONDS": (1, "load balancers learn of a stop from requests that fail"),
     "PROVIDER_TIMEOUT": (3, "answers that come late are taken for lost, though the SMS is paid"),
 }
 _SAFE_LOCKOUT_TOTAL = 100  # NIST SP 800-63B-4 3.2.2
@@ -113,5 +114,7 @@ def _turned_off(settings: "Settings") -> Iterator[str]:
     yield from (f"{name} is off" for name, value in quotas.items() if not value)
     if not settings.sending:
         yield "SENDING is off: no code leaves"
+    if settings.log_level not in {"DEBUG", "INFO"}:
+        yield "LOG_LEVEL leaves out the audit trail: its lines are INFO"
     if "phone" in settings.policy.record_only:
         yield "QUOTA_RECORD_ONLY holds phone: nothing limits the SMS to one phone"

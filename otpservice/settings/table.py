@@ -189,6 +189,12 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("PROVIDER_TIMEOUT", seconds(1, 30), "10", "seconds for one call in all, 1 to 30"),
     Setting(
+        "DRAIN_SECONDS",
+        whole(0, 60),
+        "3",
+        "seconds it still serves once told to stop, 0 to 60; load balancers look away meanwhile",
+    ),
+    Setting(
         "BREAKER_FAILURES",
         whole(0, 1000),
         "5",

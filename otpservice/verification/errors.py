@@ -62,11 +62,16 @@ class AttemptsExhausted(VerificationError):
 
 
 class WrongCode(VerificationError):
-    """A guess that was counted and was wrong; ``attempts_left`` guesses remain."""
+    """A guess that was counted and was wrong; ``attempts_left`` guesses remain.
 
-    def __init__(self, id: str, attempts_left: int) -> None:
+    ``locked_for`` is the length of the lock it started, in seconds: 0 if it started none, None if
+    the phone is now locked until somebody unlocks it. Callers are not told.
+    """
+
+    def __init__(self, id: str, attempts_left: int, locked_for: int | None = 0) -> None:
         super().__init__(id)
         self.attempts_left = attempts_left
+        self.locked_for = locked_for
 
 
 class PurposeConflict(OtpServiceError):

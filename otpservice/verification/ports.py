@@ -115,6 +115,7 @@ class AttemptReservation:
         sent_at: when the SMS sent last was reserved, in milliseconds of the store's clock; 0 if
             that is not known any more.
         approved_at: when it was approved, if the code is one of ours; else it is to be asked.
+        locked_for: of the lock it started, as in ``errors.WrongCode``; a yes lifts it again.
         taken: what was taken of quotas that are not the phone's; the store's own business.
     """
 
@@ -126,6 +127,7 @@ class AttemptReservation:
     previous_unknown: bool
     sent_at: int = 0
     approved_at: datetime | None = None
+    locked_for: int | None = 0
     taken: tuple[Any, ...] = ()
 
 

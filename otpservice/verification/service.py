@@ -192,7 +192,7 @@ class VerificationService:
             if isinstance(refusal, CodeForgotten) and attempt.previous_unknown:
                 self._lose(attempt)
             left = self._store.settle_attempt(attempt, AttemptOutcome.NO)
-            raise WrongCode(attempt.id, left) from refusal
+            raise WrongCode(attempt.id, left, attempt.locked_for) from refusal
         except NotDone:
             self._store.settle_attempt(attempt, AttemptOutcome.GIVEN_BACK)
             raise

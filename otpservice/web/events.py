@@ -5,10 +5,11 @@ import re
 import time
 import uuid
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, g, has_request_context, request
 
 from otpservice.logs import request_id_var
 from otpservice.meter import NO_METER, Meter
+from otpservice.web.audit import log_decision
 
 log = logging.getLogger("otpservice.request")
 
@@ -38,6 +39,7 @@ def register_events(app: Flask, meter: Meter = NO_METER) -> None:
         # Probes come every second and say nothing new.
         level = logging.DEBUG if request.endpoint in _QUIET else logging.INFO
         log.log(level, "request", extra=_facts(response))
+        log_decision()
         _count(meter, response.status_code)
         return response
 
@@ -54,9 +56,29 @@ def _facts(response: Response) -> dict[str, object]:
         "phone_masked": g.get("phone"),
         "route": g.get("route"),
         "limit": g.get("limit"),
-        "ms": round((time.monotonic() - g.began) * 1000, 1),
+        "redis_calls": g.get("redis_calls"),
+        "redis_ms": _ms(g.get("redis_seconds")),
+        "provider_ms": _ms(g.get("provider_seconds")),
+        "ms": _ms(time.monotonic() - g.began),
     }
     return {name: fact for name, fact in facts.items() if fact is not None}
+
+
+def note_redis_call(seconds: float) -> None:
+    """Add a call of the request at hand to its line; the balance watch makes some outside any."""
+    if has_request_context():
+        g.redis_calls = g.get("redis_calls", 0) + 1
+        g.redis_seconds = g.get("redis_seconds", 0.0) + seconds
+
+
+def note_provider_call(seconds: float) -> None:
+    """Add what the request at hand waited for a provider to its line."""
+    if has_request_context():
+        g.provider_seconds = g.get("provider_seconds", 0.0) + seconds
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 1)
 
 
 def _count(meter: Meter, status: int) -> None:

@@ -8,15 +8,21 @@ from flask.typing import ResponseReturnValue
 
 from otpservice.verification.errors import StoreUnavailable
 from otpservice.verification.ports import Store
+from otpservice.web.requests import Stopping
 
 
-def health_blueprint(store: Store, degraded: Callable[[], Iterable[str]] = tuple) -> Blueprint:
+def health_blueprint(
+    store: Store,
+    degraded: Callable[[], Iterable[str]] = tuple,
+    is_stopping: Callable[[], bool] = lambda: False,
+) -> Blueprint:
     """``/health/live``, which touches nothing, and ``/health/ready``, which asks ``store``.
 
     Args:
         store: has to answer.
         degraded: reasons why some of the work cannot be done, such as ``low_balance``; asked once
             a second by every probe, so it must neither wait nor call anybody.
+        is_stopping: asked first: whoever is told to look away needs no other reason.
     """
     blueprint = Blueprint("health", __name__, url_prefix="/health")
 
@@ -26,6 +32,8 @@ def health_blueprint(store: Store, degraded: Callable[[], Iterable[str]] = tuple
 
     @blueprint.get("/ready")
     def ready() -> ResponseReturnValue:
+        if is_stopping():
+            raise Stopping
         try:
             store.ping()
         except StoreUnavailable as error:

@@ -26,6 +26,7 @@ from otpservice.apps import Apps
 from otpservice.meter import Meter
 from otpservice.verification.balance import BalanceReport
 from otpservice.verification.errors import StoreUnavailable
+from otpservice.web.events import note_provider_call, note_redis_call
 from otpservice.web.metric_files import directory
 from otpservice.web.requests import authenticated
 
@@ -195,6 +196,7 @@ class PrometheusMeter(Meter):
         """See ``Meter``."""
         self._provider_calls.labels(route, operation, outcome).inc()
         self._provider_seconds.labels(route, operation).observe(seconds)
+        note_provider_call(seconds)
 
     def unknown_code(self, operation: str, code: int) -> None:
         """See ``Meter``; only small codes are named, and only the first 20 a worker sees."""
@@ -212,6 +214,7 @@ class PrometheusMeter(Meter):
     def redis_called(self, call: str, seconds: float) -> None:
         """See ``Meter``."""
         self._redis_seconds.labels(call).observe(seconds)
+        note_redis_call(seconds)
 
     def redis_failed(self, call: str) -> None:
         """See ``Meter``."""

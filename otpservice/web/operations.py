@@ -223,7 +223,7 @@ OPERATIONS = (
         "ready",
         "Ready for work?",
         {200: ("Yes; degraded names what is not well.", HealthResponse)},
-        ("store_unavailable",),
+        ("store_unavailable", "overloaded"),
         needs_key=False,
         is_probe=True,
     ),

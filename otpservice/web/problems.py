@@ -11,7 +11,14 @@ from werkzeug.exceptions import HTTPException
 
 from otpservice.verification import errors
 from otpservice.verification.idempotency import IdempotencyInProgress, IdempotencyMismatch
-from otpservice.web.requests import Forbidden, InvalidRequest, Overloaded, RateLimited, Unauthorized
+from otpservice.web.requests import (
+    Forbidden,
+    InvalidRequest,
+    Overloaded,
+    RateLimited,
+    Stopping,
+    Unauthorized,
+)
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +130,10 @@ PROBLEMS: Mapping[type[Exception], Problem] = {
         "SMS provider unavailable",
         "Nothing was done and nothing counted: try again.",
     ),
+    # No code of its own: probes look at the status, and to everybody else this says what to do.
+    Stopping: Problem(
+        "overloaded", 503, "Stopping", "This instance was told to stop: ask another one."
+    ),
     Overloaded: Problem(
         "overloaded", 503, "Overloaded", "Too many requests at once: try again in a moment."
     ),
@@ -180,7 +191,7 @@ def register_errors(app: Flask) -> None:
 def _answer_known(error: Exception) -> Response:
     problem = next(PROBLEMS[kind] for kind in type(error).__mro__ if kind in PROBLEMS)
     answer = _facts(error)
-    g.limit = _limit(error)
+    g.error, g.limit = error, _limit(error)
     if isinstance(error, errors.StoreUnavailable):
         log.error("store_unavailable", exc_info=error)
     return problem_response(problem, answer.members, answer.headers)

@@ -50,6 +50,12 @@ class Overloaded(Exception):
     retry_after = 1
 
 
+class Stopping(Exception):
+    """This process finishes what it has and takes nothing more for long."""
+
+    retry_after = 1
+
+
 class RateLimited(Exception):
     """More requests than ``amount`` in ``window`` seconds; room again in ``retry_after``."""
 

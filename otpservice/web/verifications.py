@@ -50,6 +50,7 @@ def verifications_blueprint(
     @needs_verify
     def cancel(id: str) -> ResponseReturnValue:
         service.cancel(g.app.name, id)
+        g.decision, g.id = "verification_canceled", id
         return "", 204
 
     return blueprint
@@ -85,6 +86,7 @@ def _add_login_code(
             g.route = started.route
             g.country = asked.phone.country
             g.delivery = "sent" if started.delivered else "unknown"
+            g.decision, g.id = "code_sent", started.reservation.id
             status = _SENT if started.delivered else _PERHAPS_SENT
             answer = _sent(started.reservation, asked, status)
             answer.headers[ROUTE] = started.route
@@ -115,6 +117,7 @@ def _add_confirm(
         def check() -> Answer:
             approved = service.check(asked_by, subject, body["code"], intake.address(body))
             g.confirmed_in = approved.phone.country
+            g.decision, g.id = "code_confirmed", approved.id
             answer = _approved(approved.id, approved.purpose, approved.phone, approved.approved_at)
             return Answer(answer, approved.id)
 

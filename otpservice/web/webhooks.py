@@ -12,13 +12,14 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import UnsupportedMediaType
 
 from otpservice.verification.address import Network, is_among
-from otpservice.verification.inbound import Received, UnreadableSms
+from otpservice.verification.inbound import Received, UnreadableSms, Wish
 from otpservice.web.requests import InvalidRequest, read_body
 
 log = logging.getLogger(__name__)
 
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _NOT_FOUND = 404
+_DECISIONS = {Wish.STOP: "opted_out", Wish.START: "opted_in"}
 
 
 def inbound_blueprint(
@@ -50,6 +51,8 @@ def inbound_blueprint(
             ) from None
         g.phone = received.phone.masked if received.phone else None
         g.outcome = _outcome(received)
+        if received.new and received.wish and received.phone:
+            g.decision = _DECISIONS[received.wish]
         return "", 204
 
     return blueprint

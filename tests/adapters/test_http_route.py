@@ -113,13 +113,13 @@ def test_each_call_is_logged_in_one_line_of_facts(caplog):
     for reply in (answer("", "404 X"), cut):
         with pytest.raises(errors.ProviderError):
             posted(MESSAGE, reply=reply)
-    facts = [(record.route, record.outcome, record.http_status) for record in caplog.records]
+    facts = [(record.provider, record.outcome, record.http_status) for record in caplog.records]
     assert facts == [
         ("http", "Success", 202),
         ("http", "ProviderRejected", 404),
         ("http", "OutcomeUnknown", None),
     ]
-    assert all(record.milliseconds >= 0 for record in caplog.records)
+    assert all(record.ms >= 0 for record in caplog.records)
 
 
 @pytest.fixture

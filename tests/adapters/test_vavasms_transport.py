@@ -297,4 +297,4 @@ def test_each_call_is_logged_in_one_line_of_facts(caplog):
         ("check/balance", "InvalidCredentials", 901, 200),
         ("check/balance", "OutcomeUnknown", None, None),
     ]
-    assert all(record.milliseconds >= 0 for record in caplog.records)
+    assert all(record.ms >= 0 for record in caplog.records)

@@ -289,10 +289,10 @@ class Model:
             self._approve(held, guess)
             return held, True
         held.guesses.append(guess)
-        self._count_failure(held.phone)
+        lock = self._count_failure(held.phone)
         if not held.is_hosted() or self.used.get((held.phone, guess.code), 0) > self.now:
             guess.outcome = AttemptOutcome.NO
-            raise errors.WrongCode(held.id, self.attempts_left(held))
+            raise errors.WrongCode(held.id, self.attempts_left(held), lock)
         return held, False
 
     def _require_room(self, address: str | None) -> None:
@@ -360,7 +360,8 @@ class Model:
 
     # Locks
 
-    def _count_failure(self, phone: PhoneNumber) -> None:
+    def _count_failure(self, phone: PhoneNumber) -> int | None:
+        """Count one; returns the seconds of the lock it starts, None for one without an end."""
         policy, failures = self.policy, self.failures_of(phone)
         failures.run = self.run_of(phone) + 1
         failures.total += 1
@@ -368,8 +369,12 @@ class Model:
         locks, rest = divmod(failures.run, policy.lockout_failures)
         if policy.lockout_total and failures.total >= policy.lockout_total:
             failures.lock = inf
-        elif rest == 0:
-            failures.lock = self.now + min(policy.lockout_seconds * 2 ** (locks - 1), DAY)
+            return None
+        if rest:
+            return 0
+        length = min(policy.lockout_seconds * 2 ** (locks - 1), DAY)
+        failures.lock = self.now + length
+        return length
 
     def _take_out_failure(self, phone: PhoneNumber, counted_at: int) -> None:
         failures = self.failures_of(phone)

@@ -364,9 +364,8 @@ class StoreMachine(RuleBasedStateMachine):
         assume(self.model.now - guess.time <= SOON)
         again = self.store.reserve_attempt(held.owner, held.id, guess.id, guess.code, guess.address)
         assert again.previous_unknown == held.lost
-        assert replace(again, route="", previous_unknown=False) == replace(
-            attempt, route="", previous_unknown=False
-        )
+        changed = {"route": "", "previous_unknown": False, "locked_for": 0}
+        assert replace(again, **changed) == replace(attempt, **changed)
         self.pass_time()
         self.compare(held.phone)
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import urllib3
@@ -16,6 +17,12 @@ from otpservice.sandbox import SandboxServer
 from tests.conftest import KEYS
 
 BOOTS_WITHIN = 20
+ROOT = Path(__file__).parents[2]
+
+COMMANDS = {
+    "otpservice serve": ("otpservice.cli", "serve"),
+    "gunicorn": ("gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"),
+}
 
 
 class Service:
@@ -62,15 +69,19 @@ def free_port():
 
 @contextmanager
 def running_service(
-    environment: Mapping[str, str], sandbox, tmp_path, *options
+    environment: Mapping[str, str],
+    sandbox,
+    tmp_path,
+    *options,
+    command="otpservice serve",
+    directory=ROOT,
 ) -> Iterator[Service]:
     port = free_port()
-    command = [sys.executable, "-m", "otpservice.cli", "serve", "--bind", f"127.0.0.1:{port}"]
+    words = [sys.executable, "-m", *COMMANDS[command], "--bind", f"127.0.0.1:{port}", *options]
+    env = {**os.environ, **environment}
     log = tmp_path / "service.log"
     with log.open("wb") as stderr:
-        process = subprocess.Popen(
-            [*command, *options], env={**os.environ, **environment}, stderr=stderr
-        )
+        process = subprocess.Popen(words, env=env, stderr=stderr, cwd=directory)
     service = Service(f"http://127.0.0.1:{port}", process, sandbox, log)
     try:
         until = time.monotonic() + BOOTS_WITHIN
@@ -99,7 +110,7 @@ def sandbox() -> Iterator[SandboxServer]:
 def run(environment, valkey_url, sandbox, tmp_path_factory):
     """A context manager that runs the service with changed settings."""
 
-    def run(*options, redis_url=valkey_url, **changes):
+    def run(*options, redis_url=valkey_url, command="otpservice serve", directory=ROOT, **changes):
         names = {f"OTPSERVICE_{name.upper()}": value for name, value in changes.items()}
         own = {
             **environment,
@@ -108,10 +119,14 @@ def run(environment, valkey_url, sandbox, tmp_path_factory):
             # Races send hundreds of requests about one phone; the door has tests of its own.
             "OTPSERVICE_PHONE_RATE_LIMIT": "100000/minute",
             "OTPSERVICE_APP_RATE_LIMIT": "100000/minute",
+            "OTPSERVICE_DRAIN_SECONDS": "0",  # nobody waits for the end of most services here
             **names,
         }
-        directory = tmp_path_factory.mktemp("service")
-        return running_service(own, sandbox, directory, "--workers", "2", *options)
+        tmp_path = tmp_path_factory.mktemp("service")
+        options = ("--workers", "2", *options)
+        return running_service(
+            own, sandbox, tmp_path, *options, command=command, directory=directory
+        )
 
     return run
 

@@ -13,9 +13,8 @@ import pytest
 import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.conftest import free_port
+from tests.e2e.conftest import COMMANDS, ROOT, free_port
 
-ROOT = Path(__file__).parents[2]
 PROBE = {"Authorization": "Bearer otps_probe-key"}
 PHONE = "+2250709000001"
 
@@ -58,12 +57,6 @@ class Server:
         return set(Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
 
 
-COMMANDS = {
-    "otpservice serve": ["otpservice.cli", "serve"],
-    "gunicorn": ["gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"],
-}
-
-
 @contextmanager
 def running(command, environment, tmp_path):
     port = free_port()
@@ -83,7 +76,8 @@ def running(command, environment, tmp_path):
 
 @pytest.fixture
 def settings(environment, valkey_url, valkey):
-    return {**environment, "OTPSERVICE_REDIS_URL": valkey_url}
+    own = {"OTPSERVICE_REDIS_URL": valkey_url, "OTPSERVICE_DRAIN_SECONDS": "0"}
+    return {**environment, **own}
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -50,7 +50,7 @@ def route() -> ScriptedRoute:
 
 @pytest.fixture
 def make_client(environment, route) -> Callable[..., FlaskClient]:
-    def make(*, redis=None, max_in_flight=500, **changes):
+    def make(*, redis=None, max_in_flight=500, is_stopping=lambda: False, **changes):
         names = {f"OTPSERVICE_{name.upper()}": value for name, value in changes.items()}
         settings = Settings.from_env({**environment, **names})
         app = create_app(
@@ -58,6 +58,7 @@ def make_client(environment, route) -> Callable[..., FlaskClient]:
             redis=FakeRedis() if redis is None else redis,
             routes={route.name: route},
             max_in_flight=max_in_flight,
+            is_stopping=is_stopping,
         )
         app.testing = True
         app.config["PROPAGATE_EXCEPTIONS"] = False

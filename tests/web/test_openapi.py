@@ -162,7 +162,7 @@ class Broken(FakeRedis):
 
 
 def at_the_door(world, method, path):
-    """Whatever the body: no key, no scope, another method, too busy, no store, a bug."""
+    """Whatever the body: no key, no scope, another method, too busy, no store, a bug, the end."""
     client = world.make_client()
     client.open(path, method=method, headers={"Authorization": ""})
     client.open(path, method=method, headers={"Authorization": "Bearer otps_probe-key"})
@@ -173,6 +173,7 @@ def at_the_door(world, method, path):
     elif path == WEBHOOK:
         body["json"] = SMS
     world.make_client(max_in_flight=0).open(path, method=method, **body)
+    world.make_client(is_stopping=lambda: True).open(path, method=method, **body)
     for redis in (connect("redis://127.0.0.1:1/0"), Broken()):
         world.make_client(redis=redis).open(path, method=method, **body)
 

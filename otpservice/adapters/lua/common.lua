@@ -177,16 +177,20 @@ local function run_of(phone, now)
 end
 
 -- A wrong guess is a failure from the moment it is reserved: a crash must not give it away.
+-- Answers with the milliseconds of the lock it starts: 0 none, -1 until unlocked by hand.
 local function count_failure(key, phone, now, lockout)
   local run = run_of(phone, now) + 1
   local total = number(phone, 'total') + 1
   redis.call('HSET', key, 'run', whole(run), 'total', whole(total), 'failed_at', whole(now))
   if lockout.total > 0 and total >= lockout.total then
     redis.call('HSET', key, 'lock', '-1')
+    return -1
   elseif run % lockout.failures == 0 then
-    local length = lockout.length * 2 ^ math.min(run / lockout.failures - 1, 30)
-    redis.call('HSET', key, 'lock', whole(now + math.min(length, DAY)))
+    local length = math.min(lockout.length * 2 ^ math.min(run / lockout.failures - 1, 30), DAY)
+    redis.call('HSET', key, 'lock', whole(now + length))
+    return length
   end
+  return 0
 end
 
 -- Take a failure out again, and with it the lock that it started; nothing if a success or an

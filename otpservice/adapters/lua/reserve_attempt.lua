@@ -26,13 +26,15 @@ local function right()
     newest_send(record, 'sent') }
 end
 
+local lock = 0 -- that this guess starts
+
 local function wrong()
-  return { 'wrong_code', id, math.max(0, max_attempts - number(record, 'attempts')) }
+  return { 'wrong_code', id, math.max(0, max_attempts - number(record, 'attempts')), lock }
 end
 
 local function ask()
   return { 'ok', id, record.phone, record.purpose, record.route or '', number(record, 'unknown'),
-    newest_send(record, 'sent') }
+    newest_send(record, 'sent'), lock }
 end
 
 local before = record['a:' .. attempt_id]
@@ -84,7 +86,7 @@ end
 
 record.attempts = whole(number(record, 'attempts') + 1)
 redis.call('HSET', key, 'attempts', record.attempts)
-count_failure(phone_key, phone, now, lockout)
+lock = count_failure(phone_key, phone, now, lockout)
 keep_phone(phone_key)
 keep_record(key, record, now, ttl, max_attempts)
 if decided() then

@@ -286,12 +286,13 @@ class VavasmsClient:
 
 def _report(operation: Operation, outcome: str, answer: Answer | None, started: float) -> None:
     log.info(
-        "vavasms call",
+        "provider_call",
         extra={
+            "provider": "vavasms",
             "operation": operation.name,
             "outcome": outcome,
             "vendor_code": answer.code if answer else None,
             "http_status": answer.http_status if answer else None,
-            "milliseconds": round((monotonic() - started) * 1000),
+            "ms": round((monotonic() - started) * 1000),
         },
     )
