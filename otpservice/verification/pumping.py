@@ -14,9 +14,9 @@ What exactly is counted:
 
 - Each SMS counts when it is reserved, before it is sent: on its way, it is unconfirmed. It is taken
   out again if it surely did not leave.
-- An approval confirms one SMS, the one sent last, in the hour and day that SMS was counted in, not
-  those of the approval: so no hour has more confirmed than sent. Earlier SMS of the same
-  verification stay unconfirmed.
+- An approval confirms one SMS, the one sent last before the guess, in the hour and day that SMS
+  was counted in, not those of the approval: so no hour has more confirmed than sent.
+  Earlier SMS of the same verification stay unconfirmed.
 - Hours and days are those of UTC, from the epoch. "The last 24 hours" are the running hour, the 23
   before it, and of the 24th before it the part still in sight, as in a sliding-window counter: an
   hour counts whole until 24 hours after it began and then fades evenly, so an SMS counts whole for
