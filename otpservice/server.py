@@ -26,9 +26,10 @@ _SPARE_THREADS = 32
 
 
 # Seconds, at the most, between a worker's last look at new connections and the last request on one
-# that was kept alive; then what such a request needs beside the provider: Redis.
+# that was kept alive; then what such a request needs beside the provider: in a burst it may wait
+# five seconds for its turn at Redis before the call, and as long after it.
 _LAST_REQUEST = 2
-_BESIDE_THE_PROVIDER = 5
+_BESIDE_THE_PROVIDER = 10
 
 
 def settings_or_exit() -> Settings:

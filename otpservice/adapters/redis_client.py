@@ -12,8 +12,8 @@ TIMEOUT = 0.25
 
 # A burst of requests waits its turn here. Sent all at once it would queue in Redis, where whoever
 # waits longer than TIMEOUT counts as unanswered, though the script runs: 1,000 logins at once lost
-# more than half that way. A free connection has a turn in well under a millisecond; in
-# a burst of 1,000 logins some wait for seconds.
+# more than half that way. A free connection has a turn in well under a millisecond; of 1,000 logins
+# at once in one worker the last has its first turn after two or three seconds on slow cores.
 _CONNECTIONS = 16
 _TURN_WITHIN = 5.0
 
