@@ -127,22 +127,23 @@ sentinel failover-timeout {self.NAME} 3000
         return sum(map(follows, self.data)) == len(self.data) - 1
 
 
-class ClusterOfThree:
-    """Three primaries with a replica each."""
+class ClusterOf:
+    """Some primaries with a replica each, or with none."""
 
-    def __init__(self, stack: ExitStack, directory: Path):
-        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", DOWN_AFTER)
-        self.data = [Server(directory, *options) for _ in range(6)]
+    def __init__(self, stack, directory, *, primaries=3, replicas=3, down_after=DOWN_AFTER):
+        self.replicas = replicas
+        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", down_after)
+        self.data = [Server(directory, *options) for _ in range(primaries + replicas)]
         for server in self.data:
             stack.callback(server.close)
         for number, server in enumerate(self.data):
             server.client.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
             server.client.execute_command("CLUSTER MEET", "127.0.0.1", self.data[0].port)
-        edges = [0, 5461, 10923, 16384]
+        edges = [16384 * n // primaries for n in range(primaries + 1)]
         for server, first, end in zip(self.data, edges, edges[1:], strict=False):
             server.client.execute_command("CLUSTER ADDSLOTSRANGE", first, end - 1)
-        until(lambda: all(len(self.nodes(server)) == 6 for server in self.data))
-        for primary, replica in zip(self.data[:3], self.data[3:], strict=True):
+        until(lambda: all(len(self.nodes(server)) == len(self.data) for server in self.data))
+        for primary, replica in zip(self.data, self.data[primaries:], strict=False):
             id = primary.client.execute_command("CLUSTER MYID")
             until(lambda r=replica, i=id: r.client.execute_command("CLUSTER REPLICATE", i))
         until(self.is_well)
@@ -155,7 +156,7 @@ class ClusterOfThree:
         states = [
             server.client.execute_command("CLUSTER INFO")["cluster_state"] for server in self.data
         ]
-        return set(states) == {"ok"} and sum(map(follows, self.data)) == 3
+        return set(states) == {"ok"} and sum(map(follows, self.data)) == self.replicas
 
     @property
     def url(self):

@@ -1,5 +1,6 @@
 """How the service talks to Redis: short timeouts, no blind retries, a bounded number at a time."""
 
+from functools import partial
 from typing import Any
 
 from redis import BlockingConnectionPool, Redis
@@ -81,10 +82,11 @@ def _by_sentinels(place: str, login: dict[str, str]) -> Redis:
         ]
         for host, port in _nodes(nodes)
     ]
-    find = Sentinels(clients, name).primary
-    return _client(
-        connection_class=PrimaryConnection, find=find, db=int(db[0] if db else 0), **login
-    )
+    sentinels = Sentinels(clients, name)
+    number = int(db[0]) if db else 0
+    client = _client(connection_class=PrimaryConnection, find=sentinels.primary, db=number, **login)
+    sentinels.when_replaced(partial(client.connection_pool.disconnect, inuse_connections=False))
+    return client
 
 
 def _nodes(text: str) -> list[tuple[str, int]]:

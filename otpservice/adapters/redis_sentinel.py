@@ -28,6 +28,16 @@ class Sentinels:
     def __init__(self, clients: Sequence[Sequence[Redis]], name: str) -> None:
         self._clients = [tuple(of_one) for of_one in clients]
         self._name = name
+        self._last: Address | None = None
+        self._left: Callable[[], object] = lambda: None
+
+    def when_replaced(self, leave: Callable[[], object]) -> None:
+        """Have ``leave`` called whenever the primary is another one than before.
+
+        A primary that was away for a while does not know for some seconds that it is none any more:
+        what is written to it by a connection of old is lost.
+        """
+        self._left = leave
 
     def primary(self) -> Address:
         """Where it is, by the first sentinel that answers.
@@ -39,13 +49,19 @@ class Sentinels:
         problem: RedisError = RedisConnectionError("no sentinel answers")
         for clients in tuple(self._clients):
             try:
-                return self._ask(clients)
+                return self._noted(self._ask(clients))
             except RedisError as error:
                 problem = error
                 self._ask_last(clients)
             if monotonic() > until:
                 break
         raise problem
+
+    def _noted(self, address: Address) -> Address:
+        before, self._last = self._last, address
+        if before not in {None, address}:
+            self._left()
+        return address
 
     def _ask(self, clients: tuple[Redis, ...]) -> Address:
         *anonymous, last = clients

@@ -96,6 +96,8 @@ class Scripts:
         words = _words(answer)
         if words[0] in _DECIDED and copies < self._replicas:
             self._meter.redis_failed(_WAIT)
+            # Another server may be the primary since: made anew, connections lead there.
+            self._redis.connection_pool.disconnect(inuse_connections=False)
             raise TooFewReplicas(words)
         return [words, *self._ride(riders)]
 

@@ -11,7 +11,7 @@ from otpservice.app import create_app
 from otpservice.settings import Settings
 from otpservice.verification.errors import CodeRefused
 from tests.conftest import KEYS
-from tests.redis_servers import ClusterOfThree, Watched, until
+from tests.redis_servers import ClusterOf, Watched, until
 from tests.web.conftest import ScriptedRoute
 
 PHONES = [f"+22507090{n:05}" for n in range(30)]
@@ -37,7 +37,7 @@ class BySentinels(Watched):
         until(lambda: self.primary is not before)
 
 
-class ByCluster(ClusterOfThree):
+class ByCluster(ClusterOf):
     def fail_over(self):
         primary, replica = self.data[0], self.data[3]
         primary.kill()
