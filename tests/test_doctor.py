@@ -256,7 +256,8 @@ def test_json_names_every_check_and_the_worst_verdict(well: Mapping[str, str]) -
 
 CHECKS = [
     *("settings", "apps", "files", "metrics_files", "redis_tls", "redis", "redis_memory"),
-    *("redis_aof", "redis_scripts", "redis_rights", "clock", "provider", "sender_id", "templates"),
+    *("redis_aof", "redis_scripts", "redis_rights", "clock", "redis_state", "provider"),
+    *("sender_id", "templates"),
 ]
 
 

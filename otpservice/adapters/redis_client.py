@@ -25,7 +25,7 @@ TIMEOUT = 0.25
 # A burst of requests waits its turn here. Sent all at once it would queue in Redis, where whoever
 # waits longer than TIMEOUT counts as unanswered, though the script runs: 1,000 logins at once lost
 # more than half that way. A free connection has a turn in well under a millisecond; of 1,000 logins
-# at once in one worker the last has its first turn after two seconds or three, where cores are slow.
+# at once in one worker the last has its first after two seconds or three, where cores are slow.
 _CONNECTIONS = 16
 _TURN_WITHIN = 5.0
 
