@@ -12,6 +12,7 @@ from otpservice.adapters.hosted_route import VavasmsOtpRoute
 from otpservice.adapters.http_route import HttpRoute
 from otpservice.adapters.pumping_guard import PumpingGuard
 from otpservice.adapters.redis_client import connect
+from otpservice.adapters.redis_epoch import Epoch, epoch_keys
 from otpservice.adapters.redis_health import redis_details
 from otpservice.adapters.redis_idempotency import RedisIdempotency
 from otpservice.adapters.redis_inbound import RedisInbound
@@ -89,9 +90,10 @@ def create_app(
     if ask_balance is None and client:
         ask_balance = client.balance
     scripts = Scripts(redis, meter=meter)
+    epoch = Epoch(Scripts(probe, meter=meter), epoch_keys(probe))
     watch = _balance_watch(scripts, settings, ask_balance, meter)
     if store is None:
-        store = redis_store(redis, digester, settings, watch, meter, probe=probe)
+        store = redis_store(redis, digester, settings, watch, meter, epoch=epoch)
     service = VerificationService(
         store,
         routes,
@@ -114,7 +116,7 @@ def create_app(
         VavasmsClient.parse_incoming,
         region=settings.default_region,
     )
-    vitals = _vitals(settings, redis, routes, watch)
+    vitals = _vitals(settings, redis, epoch, routes, watch)
     app.register_blueprint(verifications_blueprint(service, intake, once, settings))
     app.register_blueprint(
         inbound_blueprint(inbound.receive, settings.inbound_token, settings.inbound_addresses)
@@ -122,7 +124,7 @@ def create_app(
     app.register_blueprint(health_blueprint(store, vitals.degraded, is_stopping))
     app.register_blueprint(admin_blueprint(settings.apps, vitals))
     balance = watch.last_while_asking if watch else lambda: None
-    app.register_blueprint(metrics_blueprint(settings.apps, meter, balance))
+    app.register_blueprint(metrics_blueprint(settings.apps, meter, balance, epoch.look))
     app.register_blueprint(openapi_blueprint())
     return app
 
@@ -149,14 +151,22 @@ def redis_store(
     watch: BalanceWatch | None = None,
     meter: Meter = NO_METER,
     *,
-    probe: Redis | None = None,
+    epoch: Epoch | None = None,
 ) -> RedisStore:
     """The store of the settings' limits."""
     guard = None
     if settings.pumping_guard != "off":
         guard = PumpingGuard(digester, enforce=settings.pumping_guard == "enforce")
-    policy = settings.policy
-    return RedisStore(redis, digester, policy, guard=guard, watch=watch, meter=meter, probe=probe)
+    return RedisStore(
+        redis,
+        digester,
+        settings.policy,
+        guard=guard,
+        watch=watch,
+        meter=meter,
+        replicas=settings.redis_wait_replicas,
+        epoch=epoch,
+    )
 
 
 def _routes(
@@ -201,7 +211,11 @@ def prices(settings: Settings) -> Prices:
 
 
 def _vitals(
-    settings: Settings, redis: Redis, routes: Mapping[str, Route], watch: BalanceWatch | None
+    settings: Settings,
+    redis: Redis,
+    epoch: Epoch,
+    routes: Mapping[str, Route],
+    watch: BalanceWatch | None,
 ) -> Vitals:
     """Where the health pages look."""
     guarded_routes = [route for route in routes.values() if isinstance(route, GuardedRoute)]
@@ -221,7 +235,7 @@ def _vitals(
         return next((route.last_outcome for route in guarded_routes if route.last_outcome), None)
 
     return Vitals(
-        redis=partial(redis_details, redis),
+        redis=partial(redis_details, redis, epoch),
         last_outcome=last_outcome,
         balance=watch.now if watch else lambda: None,
         provider_url=settings.vavasms_url,

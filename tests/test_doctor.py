@@ -4,16 +4,19 @@ import json
 import socketserver
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 from redis import Redis
 
+from otpservice.adapters.redis_epoch import Epoch, epoch_keys
+from otpservice.adapters.scripts import Scripts
 from otpservice.cli import main
 from otpservice.sandbox import Account, SandboxServer
 from tests.conftest import APPS, SECRET
+from tests.redis_servers import ClusterOf
 
 
 @pytest.fixture
@@ -253,7 +256,8 @@ def test_json_names_every_check_and_the_worst_verdict(well: Mapping[str, str]) -
 
 CHECKS = [
     *("settings", "apps", "files", "metrics_files", "redis_tls", "redis", "redis_memory"),
-    *("redis_aof", "redis_scripts", "redis_rights", "clock", "provider", "sender_id", "templates"),
+    *("redis_aof", "redis_scripts", "redis_rights", "clock", "redis_state", "provider"),
+    *("sender_id", "templates"),
 ]
 
 
@@ -393,3 +397,20 @@ def test_an_unencrypted_redis_elsewhere_is_a_warning(well: Mapping[str, str]) ->
     # Leads to this machine as well, but nobody writes loopback like that.
     result = doctor({**well, "OTPSERVICE_REDIS_URL": "redis://0.0.0.0:1/0"})
     assert verdict(result, "redis TLS") == "warning"
+
+
+def test_it_tells_since_when_redis_has_its_state(well: Mapping[str, str], valkey: Redis) -> None:
+    assert "redis state    none yet" in doctor(well).output
+    began = Epoch(Scripts(valkey), epoch_keys(valkey)).look()
+    assert f"redis state    begun {began:%Y-%m-%d %H:%M} UTC" in doctor(well).output
+
+
+def test_every_primary_of_a_cluster_is_looked_at(well: Mapping[str, str], tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        pair = ClusterOf(stack, tmp_path, primaries=2, replicas=0)
+        pair.data[1].client.config_set("maxmemory-policy", "allkeys-lru")
+        result = doctor({**well, "OTPSERVICE_REDIS_URL": pair.url})
+    assert result.exit_code == 1
+    for server in pair.data:
+        assert f"answers at 127.0.0.1:{server.port}" in result.output
+    assert result.output.count("maxmemory-policy is") == 2

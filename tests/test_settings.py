@@ -53,6 +53,7 @@ def problems_of(environ, **changes):
 
 
 DEFAULTS = {
+    "redis_wait_replicas": 0,
     "vavasms_url": "https://vavasms.com/api",
     "vavasms_status_path": None,
     "vavasms_plus_sign": False,
@@ -174,7 +175,14 @@ def test_a_problem_says_what_is_allowed_and_what_was_there(environ):
 
 
 BAD = {
+    "REDIS_WAIT_REPLICAS": ["-1", "6", "1.0", "one"],
     "REDIS_URL": [
+        "redis://h:6379/0?socket_timeout=5",
+        "redis://h:6379/0?max_connections=1000",
+        "redis://h:6379/0?db=x",
+        "rediss://h:6379/0?ssl_cert_reqs=none",
+        "rediss://h:6379/0?ssl_ca_certs=/no/such/file",
+        "redis://h:6379/0?ssl_ca_certs=/etc/ca.pem",
         "",
         "http://h:6379",
         "redis://",
@@ -415,8 +423,8 @@ def test_the_repr_of_settings_shows_no_secret(environ, tmp_path):
     [
         "redis://h",
         "redis://h:6379/3",
-        "redis://:pw@[::1]:6379/0?protocol=3",
-        "rediss://user:p%40ss@redis.example.com:6380/0?ssl_ca_certs=/etc/ca.pem",
+        "redis://:pw@[::1]:6379?db=3",
+        "rediss://user:p%40ss@redis.example.com:6380/0",
         "unix:///run/redis.sock?db=0",
         "redis+sentinel://h1:26379,h2:26379/main",
         "redis+sentinel://user:pw@h1:26379,[::1]:26379/main/2",

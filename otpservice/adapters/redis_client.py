@@ -1,9 +1,21 @@
-"""How the service talks to Redis: short timeouts and no blind retries."""
+"""How the service talks to Redis: short timeouts, no blind retries, a bounded number at a time."""
+
+from functools import partial
+from typing import Any
 
 from redis import BlockingConnectionPool, Redis
 from redis.backoff import NoBackoff
+from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
 from redis.retry import Retry
 
+from otpservice.adapters.redis_cluster import Cluster
+from otpservice.adapters.redis_connections import (
+    Turns,
+    WaryConnection,
+    WarySSLConnection,
+    WaryUnixConnection,
+)
+from otpservice.adapters.redis_sentinel import PrimaryConnection, Sentinels
 from otpservice.verification.errors import InvalidSettings
 
 # A script that timed out may have run: whoever waits longer gains nothing, and whoever asks again
@@ -13,29 +25,77 @@ TIMEOUT = 0.25
 # A burst of requests waits its turn here. Sent all at once it would queue in Redis, where whoever
 # waits longer than TIMEOUT counts as unanswered, though the script runs: 1,000 logins at once lost
 # more than half that way. A free connection has a turn in well under a millisecond; of 1,000 logins
-# at once in one worker the last has its first turn after two or three seconds on slow cores.
+# at once in one worker the last has its first after two seconds or three, where cores are slow.
 _CONNECTIONS = 16
 _TURN_WITHIN = 5.0
 
+# Sentinels are asked only when a connection is made.
+_SENTINEL_CONNECTIONS = 2
+
+_WARY: dict[type[Any], type[Connection] | type[UnixDomainSocketConnection]] = {
+    Connection: WaryConnection,
+    SSLConnection: WarySSLConnection,
+    UnixDomainSocketConnection: WaryUnixConnection,
+}
+
 
 def connect(url: str) -> Redis:
-    """A client for ``redis://``, ``rediss://`` and ``unix://`` URLs; connects on first use.
+    """A client for any form of ``OTPSERVICE_REDIS_URL``; connects on first use.
 
     Raises:
         InvalidSettings: the URL is of another form.
     """
-    if not url.startswith(("redis://", "rediss://", "unix://")):
-        raise InvalidSettings(
-            ["OTPSERVICE_REDIS_URL must be redis://, rediss:// or unix:// in this release"]
-        )
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=_CONNECTIONS,
-        timeout=_TURN_WITHIN,
-        socket_timeout=TIMEOUT,
-        socket_connect_timeout=TIMEOUT,
-        retry=Retry(NoBackoff(), 0),
-        retry_on_timeout=False,
-        protocol=2,
-    )
+    scheme, _, rest = url.partition("://")
+    login, _, place = rest.rpartition("@")
+    if scheme == "redis+sentinel":
+        return _by_sentinels(place, _login(login))
+    if scheme == "redis+cluster":
+        return Cluster(_nodes(place.rstrip("/")), _client, **_login(login))
+    if scheme not in {"redis", "rediss", "unix"}:
+        raise InvalidSettings([f"OTPSERVICE_REDIS_URL cannot begin with {scheme}://"])
+    options = parse_url(url)  # type: ignore[no-untyped-call]
+    return _client(connection_class=_WARY[options.pop("connection_class", Connection)], **options)
+
+
+def _client(**options: Any) -> Redis:  # noqa: ANN401 - redis-py's
+    discipline = {
+        "max_connections": _CONNECTIONS,
+        "timeout": _TURN_WITHIN,
+        "queue_class": Turns,
+        "socket_timeout": TIMEOUT,
+        "socket_connect_timeout": TIMEOUT,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+    }
+    pool = BlockingConnectionPool(**{**discipline, **options})  # type: ignore[no-untyped-call]
     return Redis.from_pool(pool)
+
+
+def _by_sentinels(place: str, login: dict[str, str]) -> Redis:
+    """The login is the primary's, and that of sentinels which want one."""
+    nodes, name, *db = place.split("/")
+    logins = [{}, login] if login else [{}]
+    clients = [
+        [
+            _client(host=host, port=port, max_connections=_SENTINEL_CONNECTIONS, **own)
+            for own in logins
+        ]
+        for host, port in _nodes(nodes)
+    ]
+    sentinels = Sentinels(clients, name)
+    number = int(db[0]) if db else 0
+    client = _client(connection_class=PrimaryConnection, find=sentinels.primary, db=number, **login)
+    sentinels.when_replaced(partial(client.connection_pool.disconnect, inuse_connections=False))
+    return client
+
+
+def _nodes(text: str) -> list[tuple[str, int]]:
+    """Hosts and ports of ``h:p,[::1]:p``."""
+    pairs = (node.rpartition(":") for node in text.split(","))
+    return [(host.strip("[]"), int(port)) for host, _, port in pairs]
+
+
+def _login(text: str) -> dict[str, str]:
+    """``user:password`` as redis-py takes it; read by the same function as in other URLs."""
+    options = parse_url(f"redis://{text}@")  # type: ignore[no-untyped-call]
+    return {name: options[name] for name in ("username", "password") if name in options}

@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+from collections.abc import Callable
 from datetime import datetime
 from math import ceil
 from typing import Any
@@ -21,7 +22,8 @@ from otpservice.adapters.answers import (
 from otpservice.adapters.balance_watch import BalanceWatch
 from otpservice.adapters.keys import key_of, record_key, tag_of
 from otpservice.adapters.pumping_guard import PumpingGuard
-from otpservice.adapters.scripts import Call, Scripts
+from otpservice.adapters.redis_epoch import Epoch, epoch_keys
+from otpservice.adapters.scripts import Call, Scripts, TooFewReplicas
 from otpservice.adapters.shared_quotas import SharedQuotas, Taken, pairs
 from otpservice.meter import NO_METER, Meter
 from otpservice.verification.code import Code
@@ -41,6 +43,7 @@ from otpservice.verification.owner import Owner
 from otpservice.verification.phone import PhoneNumber
 from otpservice.verification.policy import Policy
 from otpservice.verification.ports import (
+    GIVEN_BACK,
     AttemptOutcome,
     AttemptReservation,
     PhoneState,
@@ -74,8 +77,8 @@ class RedisStore:
         guard: watches for SMS pumping; None does not.
         watch: counts the SMS that an account pays for; None does not.
         meter: told of calls to Redis, and of quotas that only record.
-        clock_offset: see ``Scripts``.
-        probe: a client for ``ping`` alone, which then waits for no connection behind others.
+        clock_offset, replicas: see ``Scripts``.
+        epoch: since when Redis has its state; asked by ``ping``.
     """
 
     def __init__(
@@ -88,14 +91,15 @@ class RedisStore:
         watch: BalanceWatch | None = None,
         meter: Meter = NO_METER,
         clock_offset: int = 0,
-        probe: Redis | None = None,
+        replicas: int = 0,
+        epoch: Epoch | None = None,
     ) -> None:
-        self._probe = probe or redis
         self._redis = redis
         self._digester = digester
         self._policy = policy
         self._quota = pairs(policy.phone_quota)
-        self._scripts = Scripts(redis, clock_offset=clock_offset, meter=meter)
+        self._scripts = Scripts(redis, clock_offset=clock_offset, replicas=replicas, meter=meter)
+        self._epoch = epoch or Epoch(self._scripts, epoch_keys(redis))
         self._meter = meter
         self._watch = watch
         self._shared = SharedQuotas(self._scripts, digester, policy, guard, meter)
@@ -118,6 +122,11 @@ class RedisStore:
             raise
         try:
             tag, facts = self._reserve_phone(request, send_id, "spend")
+        except TooFewReplicas as error:
+            tag, (_, *facts) = self._where(request.phone).tag, error.answer
+            reservation, _ = sent(tag, send_id, facts, taken)
+            self._take_back(self.settle_send, reservation, GIVEN_BACK)
+            raise
         except StoreUnavailable:
             raise  # what was taken is lost, which is the safe side
         except OtpServiceError:
@@ -172,7 +181,10 @@ class RedisStore:
             int("phone" in self._policy.record_only),
             *self._quota,
         ]
-        result, *facts = self._scripts.run(Call("reserve_send", keys, args))
+        call = Call("reserve_send", keys, args)
+        preview = mode == "preview"
+        (answer,) = [self._scripts.run(call)] if preview else self._scripts.run_copied(call)
+        result, *facts = answer
         if result != "ok":
             raise refusal(result, facts, digest.tag)
         return digest.tag, facts
@@ -225,7 +237,14 @@ class RedisStore:
             policy.lockout_total,
             *self._digester.codes(code, tag),
         ]
-        result, *facts = self._scripts.run(Call("reserve_attempt", [key], args))
+        try:
+            ((result, *facts),) = self._scripts.run_copied(Call("reserve_attempt", [key], args))
+        except TooFewReplicas as error:
+            result, *facts = error.answer
+            if result == "ok":
+                uncounted = asked(tag, attempt_id, facts, taken)
+                self._take_back(self.settle_attempt, uncounted, AttemptOutcome.GIVEN_BACK)
+            raise
         if result == "ok":
             return asked(tag, attempt_id, facts, taken)
         if result == "right":  # one of ours
@@ -276,8 +295,8 @@ class RedisStore:
         return self._phone(phone, "unlock")
 
     def ping(self) -> None:
-        """Return if Redis answers."""
-        self._scripts.ask("ping", self._probe.ping)
+        """Return if Redis answers, and lets itself be written to."""
+        self._epoch.look()
 
     @property
     def _hold(self) -> int:
@@ -293,6 +312,13 @@ class RedisStore:
                 return digest
         return newest
 
+    def _take_back(self, settle: Callable[..., object], *args: object) -> None:
+        """Undo what too few replicas have; what cannot be undone stays, which is the safe side."""
+        try:
+            settle(*args)
+        except StoreUnavailable:
+            log.exception("reservation_not_given_back")
+
     def _settle(
         self, reservation: AttemptReservation, outcome: str, digest: str, riders: Taken
     ) -> list[list[Any]]:
@@ -307,7 +333,8 @@ class RedisStore:
             digest,
         ]
         call = Call("settle_attempt", [record_key(reservation.id)], args)
-        return self._scripts.run_first(call, riders)
+        run = self._scripts.run_copied if outcome == "yes" else self._scripts.run_first
+        return run(call, riders)
 
     def _read(self, app: str, id: str, action: str) -> Verification:
         args = [

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from hashlib import sha1
 from importlib.resources import files
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -12,9 +13,17 @@ from redis.exceptions import NoScriptError, RedisError
 from otpservice.meter import NO_METER, Meter
 from otpservice.verification.errors import StoreUnavailable
 
-_PIPELINE = "pipeline"
-
 log = logging.getLogger(__name__)
+
+_PIPELINE = "pipeline"
+_WAIT = "wait"
+
+# Milliseconds; well under the client's own patience, so that it is Redis who says that it is over.
+# On one network a replica has a write in under a millisecond.
+_COPIED_WITHIN = 100
+
+# The words with which scripts of reserving and settling say that they changed something.
+_DECIDED = frozenset({"ok", "right", "wrong_code", "yes"})
 
 
 class Call(NamedTuple):
@@ -25,6 +34,17 @@ class Call(NamedTuple):
     args: Sequence[Any]
 
 
+class TooFewReplicas(StoreUnavailable):
+    """A script ran, and fewer replicas than asked for have what it wrote: a failover may undo it.
+
+    ``answer`` is the script's.
+    """
+
+    def __init__(self, answer: Sequence[Any]) -> None:
+        super().__init__()
+        self.answer = answer
+
+
 class Scripts:
     """The scripts of ``lua/``, each with ``common.lua`` before it.
 
@@ -32,19 +52,27 @@ class Scripts:
         redis: a client that decodes nothing and retries nothing: a script that timed out may have
             run, and running it again under another id would count twice.
         clock_offset: milliseconds added to the server's clock; for tests of what time does.
+        replicas: how many must have what ``run_copied`` wrote.
         meter: told of every call.
     """
 
-    def __init__(self, redis: Redis, *, clock_offset: int = 0, meter: Meter = NO_METER) -> None:
+    def __init__(
+        self, redis: Redis, *, clock_offset: int = 0, replicas: int = 0, meter: Meter = NO_METER
+    ) -> None:
         self._redis = redis
         self._meter = meter
+        self._replicas = replicas
         self.clock_offset = clock_offset
         lua = files("otpservice.adapters") / "lua"
         common = (lua / "common.lua").read_text()
-        self._scripts = {
-            file.name.removesuffix(".lua"): redis.register_script(common + file.read_text())
+        self._texts = {
+            file.name.removesuffix(".lua"): common + file.read_text()
             for file in lua.iterdir()
             if file.name.endswith(".lua") and file.name != "common.lua"
+        }
+        self._digests = {
+            name: sha1(text.encode(), usedforsecurity=False).hexdigest()
+            for name, text in self._texts.items()
         }
 
     def run(self, call: Call) -> list[Any]:
@@ -53,8 +81,25 @@ class Scripts:
         Raises:
             StoreUnavailable: Redis did not answer; the script may or may not have run.
         """
-        arguments = [self.clock_offset, *call.args]
-        return _words(self.ask(call.script, self._scripts[call.script], call.keys, arguments))
+        return _words(self.ask(call.script, self._run, call))
+
+    def run_copied(self, call: Call, riders: Sequence[Call] = ()) -> list[list[Any]]:
+        """``run_first``, but wait until as many replicas as there must be have what it wrote.
+
+        Raises:
+            StoreUnavailable: Redis did not answer; any of them may have run.
+            TooFewReplicas: the first ran, and they did not say so in time; no other ran.
+        """
+        if not self._replicas:
+            return self.run_first(call, riders)
+        answer, copies = self.ask(call.script, self._run_copied, call)
+        words = _words(answer)
+        if words[0] in _DECIDED and copies < self._replicas:
+            self._meter.redis_failed(_WAIT)
+            # Another server may be the primary since: made anew, connections lead there.
+            self._redis.connection_pool.disconnect(inuse_connections=False)
+            raise TooFewReplicas(words)
+        return [words, *self._ride(riders)]
 
     def run_all(self, calls: Sequence[Call]) -> list[list[Any]]:
         """Run several in one round trip, in their order; their keys may be of different tags.
@@ -81,6 +126,14 @@ class Scripts:
         first, *others = self._answers([call, *riders])
         return [self._told(first), *map(self._told_or_lost, others)]
 
+    def _ride(self, riders: Sequence[Call]) -> list[list[Any]]:
+        """Run what must not undo what was done before."""
+        try:
+            return [self._told_or_lost(answer) for answer in self._answers(riders)]
+        except StoreUnavailable:
+            log.exception("script_lost")
+            return [["lost"] for _ in riders]
+
     def _told_or_lost(self, answer: Any) -> list[Any]:  # noqa: ANN401
         try:
             return self._told(answer)
@@ -90,11 +143,10 @@ class Scripts:
 
     def _answers(self, calls: Sequence[Call]) -> list[Any]:
         """What a pipeline of them answers, errors included."""
-        answers = self._pipeline(calls)
+        answers = self._pipeline(calls) if calls else []
         missing = [n for n, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
         for n in missing:  # the first time on this server; they were not run
-            script, keys, args = calls[n]
-            answers[n] = self.ask(script, self._scripts[script], keys, [self.clock_offset, *args])
+            answers[n] = self.ask(calls[n].script, self._command, *self._in_full(calls[n]))
         return answers
 
     def _told(self, answer: Any) -> list[Any]:  # noqa: ANN401
@@ -103,17 +155,43 @@ class Scripts:
             raise StoreUnavailable from answer
         return _words(answer)
 
+    def _run(self, call: Call) -> Any:  # noqa: ANN401
+        try:
+            return self._command(*self._by_digest(call))
+        except NoScriptError:  # the first time on this server; it was not run
+            return self._command(*self._in_full(call))
+
+    def _run_copied(self, call: Call) -> Sequence[Any]:
+        answers = self._and_wait(self._by_digest(call))
+        if isinstance(answers[0], NoScriptError):
+            answers = self._and_wait(self._in_full(call))
+        for answer in answers:
+            if isinstance(answer, RedisError):
+                raise answer
+        return answers
+
+    def _and_wait(self, command: Sequence[Any]) -> Sequence[Any]:
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+        pipeline.execute_command("WAIT", self._replicas, _COPIED_WITHIN)  # type: ignore[no-untyped-call]
+        return pipeline.execute(raise_on_error=False)
+
+    def _command(self, *command: Any) -> Any:  # noqa: ANN401
+        return self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
+
+    def _by_digest(self, call: Call) -> Sequence[Any]:
+        script, keys, args = call
+        return "EVALSHA", self._digests[script], len(keys), *keys, self.clock_offset, *args
+
+    def _in_full(self, call: Call) -> Sequence[Any]:
+        """Which also makes the server know its digest; on a cluster, the server of the key."""
+        _, _, *rest = self._by_digest(call)
+        return "EVAL", self._texts[call.script], *rest
+
     def _pipeline(self, calls: Sequence[Call]) -> list[Any]:
         pipeline = self._redis.pipeline(transaction=False)
-        for script, keys, args in calls:
-            pipeline.execute_command(  # type: ignore[no-untyped-call]
-                "EVALSHA",
-                self._scripts[script].sha,
-                len(keys),
-                *keys,
-                self.clock_offset,
-                *args,
-            )
+        for call in calls:
+            pipeline.execute_command(*self._by_digest(call))  # type: ignore[no-untyped-call]
         answers: list[Any] = self.ask(_PIPELINE, pipeline.execute, False)
         return answers
 

@@ -11,6 +11,8 @@ from redis import Redis
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from otpservice.adapters.redis_client import connect
+from otpservice.adapters.redis_epoch import epoch_known
+from otpservice.adapters.redis_health import servers
 from otpservice.adapters.redis_store import RedisStore
 from otpservice.doctor.finding import Finding, Verdict
 from otpservice.logs import scrub
@@ -32,10 +34,12 @@ def redis_findings(settings: Settings) -> Iterator[Finding]:
     try:
         with connect(settings.redis_url) as client:
             client.ping()
-            yield from _server(client, _place(settings.redis_url))
+            for server in servers(client):
+                yield from _server(server, _address(server) or _place(settings.redis_url))
             yield _scripts(client, settings)
             yield _rights(client)
             yield _clock(client)
+            yield _state(client)
     except InvalidSettings as error:  # of a form this release cannot use
         yield Finding(Verdict.FAIL, "redis", error.problems[0])
     except (RedisError, ValueError) as error:
@@ -59,6 +63,12 @@ def _place(url: str) -> str:
     """Where a Redis URL leads, without its login: ``10.0.0.7:6379``."""
     parts = urlsplit(url)
     return parts.netloc.rpartition("@")[2] or parts.path
+
+
+def _address(client: Redis) -> str | None:
+    """Of one node of a cluster; other clients were named by their URL."""
+    held = client.connection_pool.connection_kwargs
+    return f"{held['host']}:{held['port']}" if "find" not in held and "port" in held else None
 
 
 def _is_loopback(host_and_port: str) -> bool:
@@ -148,7 +158,7 @@ def _scripts(client: Redis, settings: Settings) -> Finding:
         return Finding(
             Verdict.FAIL,
             "redis scripts",
-            f"do not run: allow the user EVALSHA, SCRIPT and what they call ({why})",
+            f"do not run: allow the user EVALSHA, EVAL, SCRIPT and what they call ({why})",
         )
     return Finding(Verdict.FAIL, "redis scripts", "find a verification that cannot be there")
 
@@ -192,6 +202,15 @@ def _commands() -> list[str]:
     lua = files("otpservice.adapters") / "lua"
     texts = (file.read_text() for file in lua.iterdir() if file.name.endswith(".lua"))
     return sorted({command.upper() for text in texts for command in _CALL.findall(text)})
+
+
+def _state(client: Redis) -> Finding:
+    since = epoch_known(client)
+    if since is None:
+        return Finding(
+            Verdict.OK, "redis state", "none yet: it begins with the first look at /health/ready"
+        )
+    return Finding(Verdict.OK, "redis state", f"begun {since:%Y-%m-%d %H:%M} UTC, not lost since")
 
 
 def _clock(client: Redis) -> Finding:

@@ -47,6 +47,7 @@ class Settings:
     """
 
     redis_url: str = field(repr=False)
+    redis_wait_replicas: int
     secret_keys: tuple[bytes, ...] = field(repr=False)
     apps: Apps
     vavasms_url: str

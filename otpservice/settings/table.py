@@ -45,7 +45,13 @@ SETTINGS: tuple[Setting, ...] = (
         "REDIS_URL",
         values.redis_url,
         None,
-        "Redis or Valkey: redis://, rediss:// or unix://; sentinel and cluster come later",
+        "Redis or Valkey: redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://",
+    ),
+    Setting(
+        "REDIS_WAIT_REPLICAS",
+        whole(0, 5),
+        "0",
+        "replicas that must have what was counted before anybody is told, 0 to 5; 0 = none",
     ),
     Setting(
         "SECRET_KEY",

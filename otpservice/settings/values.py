@@ -7,10 +7,11 @@ import base64
 import binascii
 import ipaddress
 import re
-from collections.abc import Callable
+import ssl
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from otpservice.apps.values import countries, matching, quotas, routes, shown
 from otpservice.verification.address import Network
@@ -28,6 +29,11 @@ _REDIS_URLS = (
     rf"redis\+sentinel://{_LOGIN}{_NODES}/[A-Za-z0-9._-]+(?:/[0-9]+)?",
     rf"redis\+cluster://{_LOGIN}{_NODES}/?",
 )
+_REDIS_OPTIONS = {
+    "redis": ("db",),
+    "rediss": ("db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"),
+    "unix": ("db", "username", "password"),
+}
 
 # The name an HTTP library dials must be the one checked here: no login, no odd characters.
 _HTTP_URL = re.compile(rf"https?://{_HOST}(?::[0-9]{{1,5}})?(?:/[A-Za-z0-9._~%/-]*)?")
@@ -131,7 +137,34 @@ def redis_url(text: str) -> str:
             "redis+sentinel://HOST:PORT,HOST:PORT/MASTER/DB or "
             "redis+cluster://HOST:PORT,HOST:PORT; USER:PASSWORD@ may stand before the host"
         )
+    scheme, _, rest = text.partition("://")
+    _check_redis_options(scheme, parse_qs(rest.partition("?")[2], keep_blank_values=True))
     return text
+
+
+def _check_redis_options(scheme: str, given: dict[str, list[str]]) -> None:
+    """What stands after the question mark: all else would reach redis-py, and undo timeouts."""
+    allowed = _REDIS_OPTIONS.get(scheme, ())
+    if not all(name in allowed for name in given):
+        raise ValueError(f"may have only these options after ?: {', '.join(allowed) or 'none'}")
+    if not re.fullmatch(r"[0-9]{1,4}", given.get("db", ["0"])[0]):
+        raise ValueError("must have a number as its db")
+    if scheme == "rediss":
+        _check_certificates({name: values[0] for name, values in given.items()})
+
+
+def _check_certificates(options: Mapping[str, str]) -> None:
+    """Files that cannot be used would be found out only when the first connection is made."""
+    ca, cert = options.get("ssl_ca_certs"), options.get("ssl_certfile")
+    try:
+        context = ssl.create_default_context(cafile=ca)
+        if cert is not None:
+            # Without a password an encrypted key would ask for it on the terminal.
+            context.load_cert_chain(cert, options.get("ssl_keyfile"), password=lambda: "")
+    except (OSError, ValueError):
+        raise ValueError(
+            "names a file in ssl_ca_certs, ssl_certfile or ssl_keyfile that cannot be used"
+        ) from None
 
 
 def provider_url(text: str) -> str:

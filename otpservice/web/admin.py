@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from otpservice.apps import Apps
 from otpservice.verification.balance import BalanceReport
 from otpservice.verification.errors import StoreUnavailable
 from otpservice.web.requests import authenticated
+from otpservice.web.schemas import timestamp
 
 
 def _nothing() -> Mapping[str, Any]:
@@ -24,7 +26,7 @@ class Vitals:
     """Where the parts of ``GET /health`` come from.
 
     Attributes:
-        redis: its details; raises StoreUnavailable if it does not answer.
+        redis: its details, ``since`` as a datetime; raises StoreUnavailable if it does not answer.
         balance: the provider's account; raises StoreUnavailable likewise.
         provider_url: the provider's base address, of which only the host is shown.
         last_outcome: how this worker's last call to the provider came out, None if there was none.
@@ -77,9 +79,11 @@ def _status(redis: Mapping[str, Any], degraded: list[str]) -> str:
 def _redis(vitals: Vitals) -> dict[str, Any]:
     """Whether it is up; this page is read when it is not, so it is no error here."""
     try:
-        return {"status": "up", **vitals.redis()}
+        told = vitals.redis()
     except StoreUnavailable:
         return {"status": "down"}
+    shown = {name: timestamp(v) if isinstance(v, datetime) else v for name, v in told.items()}
+    return {"status": "up", **shown}
 
 
 def _balance(vitals: Vitals) -> BalanceReport | None:

@@ -24,6 +24,7 @@ class RedisHealth(Answer):
         allow_none=True, metadata={"description": "Has to be noeviction."}
     )
     aof = fields.Boolean(allow_none=True, metadata={"description": "Whether it is on."})
+    since = fields.String(metadata={"description": "When its state began.", "format": "date-time"})
 
 
 class ProviderHealth(Answer):

@@ -4,7 +4,9 @@ docs/metrics.md tells what each is good for; deploy/alerts.yml has rules over th
 """
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from threading import Lock
+from typing import TypeVar
 
 from flask import Blueprint, Response
 from flask.typing import ResponseReturnValue
@@ -41,6 +43,8 @@ _REDIS_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 _MOST_CODES = 20
 _LARGEST_CODE = 999
 _OTHER = "other"
+
+T = TypeVar("T")
 
 
 class PrometheusMeter(Meter):
@@ -232,8 +236,9 @@ class PrometheusMeter(Meter):
 class _Known(Collector):
     """What is not counted but known, the same to every worker; read while Prometheus waits."""
 
-    def __init__(self, balance: BalanceReport | None) -> None:
+    def __init__(self, balance: BalanceReport | None, since: datetime | None) -> None:
         self._balance = balance
+        self._since = since
 
     def collect(self) -> Iterator[Metric]:
         build = GaugeMetricFamily(
@@ -241,6 +246,13 @@ class _Known(Collector):
         )
         build.add_metric([__version__], 1)
         yield build
+        since = GaugeMetricFamily(
+            "otpservice_store_since_timestamp_seconds",
+            "When the state in Redis began; another time means that it was lost.",
+        )
+        if self._since:
+            since.add_metric([], self._since.timestamp())
+        yield since
         told = self._balance or BalanceReport()
         balance = GaugeMetricFamily(
             "otpservice_balance",
@@ -266,7 +278,10 @@ def _gauge(name: str, meaning: str, value: float | None) -> Metric:
 
 
 def metrics_blueprint(
-    apps: Apps, meter: PrometheusMeter, balance: Callable[[], BalanceReport | None]
+    apps: Apps,
+    meter: PrometheusMeter,
+    balance: Callable[[], BalanceReport | None],
+    since: Callable[[], datetime],
 ) -> Blueprint:
     """``GET /metrics``, for apps with the scope ``metrics``.
 
@@ -274,13 +289,16 @@ def metrics_blueprint(
         apps: who may ask.
         meter: what this process counts with.
         balance: the last one known, without waiting for the provider; raises StoreUnavailable.
+        since: when the state in Redis began; raises StoreUnavailable.
     """
     blueprint = Blueprint("metrics", __name__)
 
     @blueprint.get("/metrics")
     @authenticated(apps, "metrics")
     def metrics() -> ResponseReturnValue:
-        text = generate_latest(_counted(meter)) + generate_latest(_Known(_told(balance)))
+        text = generate_latest(_counted(meter)) + generate_latest(
+            _Known(_told(balance), _told(since))
+        )
         return Response(text, content_type=CONTENT_TYPE_LATEST)
 
     return blueprint
@@ -294,9 +312,9 @@ def _counted(meter: PrometheusMeter) -> CollectorRegistry:
     return registry
 
 
-def _told(balance: Callable[[], BalanceReport | None]) -> BalanceReport | None:
-    """The balance; this is read most when Redis is away, so that is no error here."""
+def _told(ask: Callable[[], T | None]) -> T | None:
+    """What Redis knows; this is read most when it is away, so that is no error here."""
     try:
-        return balance()
+        return ask()
     except StoreUnavailable:
         return None

@@ -1,6 +1,7 @@
 """The bodies of requests and answers; /openapi.json is made from these."""
 
 import ipaddress
+from datetime import datetime
 from typing import Any, ClassVar
 
 from marshmallow import (
@@ -248,3 +249,8 @@ class IncomingSmsRequest(Schema):
     json_schema: ClassVar[dict[str, Any]] = {
         "anyOf": [{"required": ["form"]}, {"required": ["from"]}],
     }
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC with milliseconds: ``2026-11-22T16:00:00.000Z``."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

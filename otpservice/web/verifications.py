@@ -16,7 +16,7 @@ from otpservice.web.idempotency import Answer, Once
 from otpservice.web.intake import Intake
 from otpservice.web.problems import PROBLEMS
 from otpservice.web.requests import authenticated, load, read_fields
-from otpservice.web.schemas import ConfirmRequest, LoginCodeRequest
+from otpservice.web.schemas import ConfirmRequest, LoginCodeRequest, timestamp
 
 ROUTE = "Verification-Route"
 """The header that names the route an SMS was sent by; an answer given again does not have it."""
@@ -172,8 +172,3 @@ def _shown(held: Verification, delivery: str | None) -> Response:
         "attempts_left": held.attempts_left,
     }
     return make_response(body)
-
-
-def timestamp(moment: datetime) -> str:
-    """RFC 3339 in UTC with milliseconds: ``2026-11-22T16:00:00.000Z``."""
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

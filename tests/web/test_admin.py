@@ -1,5 +1,6 @@
 """What the operator is told of the service's health, and what the probes are."""
 
+from datetime import UTC, datetime
 from hashlib import sha256
 
 import pytest
@@ -82,6 +83,7 @@ def test_it_tells_of_redis_provider_balance_and_settings(operator):
     assert (told["status"], told["version"], told["degraded"]) == ("ok", __version__, [])
     assert told["redis"].pop("latency_ms") >= 0
     assert told["redis"].pop("version").startswith("9.")
+    assert datetime.fromisoformat(told["redis"].pop("since")) <= datetime.now(UTC)
     assert told["redis"] == {
         "status": "up",
         "server": "Valkey",

@@ -252,7 +252,7 @@ def test_without_redis_it_answers_and_counts_that(make_client, send):
     client.get("/health/ready")
     told = Samples(client)
     assert told("redis_errors_total", call="rate_limits") == 1
-    assert told("redis_errors_total", call="ping") == 1
+    assert told("redis_errors_total", call="epoch") == 1
     assert told("requests_total", code="store_unavailable", status="503") == 2
     assert told("balance") is told("balance_age_seconds") is None
 

@@ -1,0 +1,215 @@
+"""One client for every form of REDIS_URL: what runs, runs once, and silence is not waited for."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+from redis.crc import key_slot
+from redis.exceptions import RedisError
+
+from otpservice.adapters.redis_client import connect
+from otpservice.adapters.redis_health import servers
+from otpservice.adapters.scripts import Call, Scripts
+from otpservice.verification.errors import StoreUnavailable
+from tests.redis_servers import ClusterOf, Server, Watched, until
+
+INCREMENT = "return redis.call('INCR', KEYS[1])"
+
+
+@pytest.fixture(scope="module")
+def stack():
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    return tmp_path_factory.mktemp("redis")
+
+
+@pytest.fixture(scope="module")
+def alone(stack, directory):
+    server = Server(directory)
+    stack.callback(server.close)
+    server.url = f"redis://127.0.0.1:{server.port}/0"
+    return server
+
+
+@pytest.fixture(scope="module")
+def pair(stack, directory):
+    return ClusterOf(stack, directory, primaries=2, replicas=0, down_after=5000)
+
+
+@pytest.fixture(scope="module")
+def watched(stack, directory):
+    return Watched(stack, directory)
+
+
+@pytest.fixture
+def client_of():
+    with ExitStack() as clients:
+        yield lambda url: clients.enter_context(connect(url))
+
+
+@pytest.fixture(params=["alone", "pair", "watched"])
+def anywhere(request):
+    """A URL, and what holds the key ``counter``."""
+    place = request.getfixturevalue(request.param)
+    with connect(place.url) as client:
+        client.execute_command("SET", "counter", 0)
+    holder = {
+        "alone": lambda: place,
+        "pair": lambda: place.primary_of("counter"),
+        "watched": lambda: place.primary,
+    }
+    return place.url, holder[request.param]()
+
+
+def increment(client):
+    client.execute_command("EVAL", INCREMENT, 1, "counter")
+
+
+def increment_in_a_pipeline(client):
+    pipeline = client.pipeline(transaction=False)
+    pipeline.execute_command("EVAL", INCREMENT, 1, "counter")
+    pipeline.execute()
+
+
+@pytest.mark.parametrize("call", [increment, increment_in_a_pipeline])
+def test_a_script_that_is_not_answered_in_time_has_run_once(anywhere, client_of, call):
+    url, server = anywhere
+    client = client_of(url)
+    call(client)
+    with server.frozen(), pytest.raises(RedisError):
+        call(client)
+    # Whatever waited in its socket is run before this connection is answered.
+    until(lambda: int(client.execute_command("GET", "counter")) == 2)
+    call(client)
+    assert int(client.execute_command("GET", "counter")) == 3
+
+
+def test_whoever_waits_for_a_connection_to_a_silent_redis_is_told_with_the_first(anywhere):
+    url, server = anywhere
+
+    def ask(_):
+        began = time.monotonic()
+        with pytest.raises(RedisError):
+            increment(client)
+        return time.monotonic() - began
+
+    with connect(url) as client, ThreadPoolExecutor(100) as pool:
+        increment(client)
+        with server.frozen():
+            waited = list(pool.map(ask, range(100)))
+        until(lambda: increment(client) is None)
+    # 100 with 16 connections, one after another, would take 1.75 s.
+    assert max(waited) < 1.2
+
+
+def test_scripts_run_on_a_server_that_does_not_know_them_yet(anywhere, client_of):
+    url, _ = anywhere
+    client = client_of(url)
+    scripts = Scripts(client)
+    calls = [Call("epoch", [f"otp:{{{n}}}:since"], [1000]) for n in range(8)]
+    for _ in range(2):
+        for server in servers(client):
+            server.script_flush()
+        assert scripts.run(calls[0])[0] == "since"
+        assert {word for word, _ in scripts.run_all(calls)} == {"since"}
+
+
+def ids(pair):
+    return [server.client.execute_command("CLUSTER MYID") for server in pair.data]
+
+
+def move(pair, slot, to):
+    for server in pair.data:
+        server.client.execute_command("CLUSTER SETSLOT", slot, "NODE", ids(pair)[to])
+
+
+@pytest.mark.parametrize("call", [increment, increment_in_a_pipeline])
+def test_a_slot_that_moved_is_found_and_the_script_runs_once(pair, client_of, call):
+    client = client_of(pair.url)
+    client.delete("counter")
+    assert client.time()
+    at = next(n for n, server in enumerate(pair.data) if holds(server, key_slot(b"counter")))
+    move(pair, key_slot(b"counter"), 1 - at)
+    call(client)
+    assert pair.data[1 - at].client.get("counter") == "1"
+
+
+@pytest.mark.parametrize("call", [increment, increment_in_a_pipeline])
+def test_a_slot_that_is_moving_is_asked_for_where_it_goes(pair, client_of, call):
+    client, slot = client_of(pair.url), key_slot(b"counter")
+    client.delete("counter")
+    at = next(n for n, server in enumerate(pair.data) if holds(server, slot))
+    here, there = pair.data[at].client, pair.data[1 - at].client
+    there.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", ids(pair)[at])
+    here.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", ids(pair)[1 - at])
+    call(client)
+    move(pair, slot, 1 - at)
+    assert there.get("counter") == "1"
+
+
+def holds(server, slot):
+    """Whether it is the one of a pair that holds ``slot``."""
+    ranges = server.client.execute_command("CLUSTER SLOTS")
+    return any(
+        first <= slot <= last and holder[1] == server.port for first, last, holder, *_ in ranges
+    )
+
+
+def test_a_primary_that_was_away_for_long_is_left_though_it_still_takes_writes(watched, client_of):
+    client, before = client_of(watched.url), watched.primary
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda _: increment(client), range(64)))  # many connections, idle now
+    with before.frozen():
+        until(lambda: watched.primary is not before)
+        until(lambda: increment(client) is None)
+    reached = int(watched.primary.client.get("counter"))
+    for _ in range(32):
+        increment(client)
+    assert int(watched.primary.client.get("counter")) == reached + 32
+
+
+def test_a_server_that_became_a_replica_is_no_store_until_it_is_primary_again(alone, client_of):
+    scripts, call = Scripts(client_of(alone.url)), Call("epoch", ["otp:{epoch}:since"], [1000])
+    scripts.run(call)
+    alone.client.replicaof("127.0.0.1", 1)
+    with pytest.raises(StoreUnavailable):
+        scripts.run(call)
+    alone.client.replicaof("NO", "ONE")
+    assert scripts.run(call)[0] == "since"
+
+
+def test_sentinels_that_are_away_or_silent_are_passed_over(watched, client_of):
+    last, *others = watched.sentinels
+    with others[0].frozen():
+        refused = "127.0.0.1:1"
+        nodes = [refused, f"127.0.0.1:{others[0].port}", f"127.0.0.1:{last.port}"]
+        client = client_of(f"redis+sentinel://{','.join(nodes)}/{watched.NAME}")
+        until(client.ping)
+
+
+def test_a_name_no_sentinel_knows_is_an_unavailable_store(watched, client_of):
+    scripts = Scripts(client_of(watched.url.replace(watched.NAME, "others")))
+    with pytest.raises(StoreUnavailable):
+        scripts.run(Call("epoch", ["otp:{epoch}:since"], [1000]))
+
+
+def test_a_login_is_given_to_servers_and_to_sentinels_that_want_one(watched, pair, client_of):
+    rights = ("on", ">pass word", "~*", "&*", "+@all")
+    for server in (*watched.data, *watched.sentinels[:1], *pair.data):
+        server.client.execute_command("ACL", "SETUSER", "app", *rights)
+    sentinel = watched.sentinels[0].client
+    sentinel.execute_command("ACL", "SETUSER", "default", "resetpass")
+    try:
+        at = f"127.0.0.1:{watched.sentinels[0].port}"
+        for url in (f"redis+sentinel://{at}/{watched.NAME}", pair.url):
+            increment(client_of(url.replace("://", "://app:pass%20word@")))
+            with pytest.raises(RedisError):
+                increment(client_of(url.replace("://", "://app:password@")))
+    finally:
+        with connect(f"redis://app:pass%20word@127.0.0.1:{watched.sentinels[0].port}") as again:
+            again.execute_command("ACL", "SETUSER", "default", "nopass")
