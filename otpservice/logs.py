@@ -155,11 +155,6 @@ def _plain(name: object, value: object, depth: int = 0) -> Any:  # noqa: ANN401 
     return value if _is_harmless(value) else scrub(_text(value))
 
 
-@lru_cache(maxsize=256)  # programmers make these up, and use them again
-def _is_secret(name: str) -> bool:
-    return _SECRET_NAMES.fullmatch(name) is not None
-
-
 def _is_harmless(value: object) -> bool:
     if isinstance(value, int):
         return -_PHONE_LIKE < value < _PHONE_LIKE
