@@ -237,7 +237,8 @@ def test_serve_answers_until_it_is_told_to_stop(
     environment: Mapping[str, str], valkey_url: str
 ) -> None:
     port = free_port()
-    env = {**environment, "OTPSERVICE_REDIS_URL": valkey_url}
+    own = {"OTPSERVICE_REDIS_URL": valkey_url, "OTPSERVICE_DRAIN_SECONDS": "0"}
+    env = {**environment, **own}
     with running(f"serve --bind 127.0.0.1:{port} --workers 1 --threads 4", env) as process:
         assert wait_for(f"http://127.0.0.1:{port}/health/ready") == 200
         process.send_signal(signal.SIGTERM)

@@ -87,7 +87,7 @@ DEFAULTS = {
     "denied_numbers": (),
     "allowed_numbers": (),
     "provider_timeout": 10.0,
-    "drain_seconds": 3,
+    "drain_seconds": 2,
     "breaker_failures": 5,
     "breaker_seconds": 30,
     "message": "Votre code OTP est : ##OTP##",

@@ -197,7 +197,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "DRAIN_SECONDS",
         whole(0, 60),
-        "3",
+        "2",
         "seconds it still serves once told to stop, 0 to 60; load balancers look away meanwhile",
     ),
     Setting(

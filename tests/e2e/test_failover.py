@@ -105,7 +105,8 @@ def test_a_provider_out_of_reach_leaves_the_gateway_and_soon_nobody_waits(run_by
     log = service.log.read_text()
     # Two workers, each with a breaker of its own.
     assert 1 <= log.count('"operation": "otp/send", "outcome": "Unavailable"') <= 2
-    assert len(gateway.codes) == log.count('"route": "http", "outcome": "Success"') == 12
+    by_gateway = '"provider": "http", "operation": "send", "outcome": "Success"'
+    assert len(gateway.codes) == log.count(by_gateway) == 12
 
 
 def test_a_verification_outlives_a_change_of_routes(service, run):

@@ -38,6 +38,7 @@ def settings(environment, valkey, valkey_url, sandbox, tmp_path):
         "OTPSERVICE_VAVASMS_URL": f"{sandbox.url}/api",
         "OTPSERVICE_APPS_FILE": str(tmp_path / "apps.toml"),
         "OTPSERVICE_INBOUND_TOKEN": TOKEN,
+        "OTPSERVICE_DRAIN_SECONDS": "1",
     }
 
 
