@@ -64,6 +64,11 @@ def _scrub_name(name: str) -> str:
     return scrub(name)
 
 
+@lru_cache(maxsize=256)
+def _is_secret(name: str) -> bool:
+    return _SECRET_NAMES.fullmatch(name) is not None
+
+
 def _mask_digits(match: re.Match[str]) -> str:
     if match["id"]:
         return match[0]
