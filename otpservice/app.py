@@ -70,15 +70,8 @@ def create_app(
         max_in_flight: requests one worker handles at once.
         is_stopping: whether the service was told to stop and only finishes what it has.
     """
-    app = Flask("otpservice", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
-    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # nothing here is called from a browser
-    app.url_map.merge_slashes = False  # an address written wrong is not found, not redirected
-    app.json.sort_keys = False  # type: ignore[attr-defined]
     meter = PrometheusMeter(max_in_flight=max_in_flight)
-    register_events(app, meter)
-    register_errors(app)
-    limit_in_flight(app, max_in_flight, meter)
+    app = _bare_app(meter, max_in_flight)
 
     # A client of its own: a probe waits for no connection behind a burst of requests.
     probe = connect(settings.redis_url) if redis is None else redis
@@ -126,6 +119,19 @@ def create_app(
     balance = watch.last_while_asking if watch else lambda: None
     app.register_blueprint(metrics_blueprint(settings.apps, meter, balance, epoch.look))
     app.register_blueprint(openapi_blueprint())
+    return app
+
+
+def _bare_app(meter: Meter, max_in_flight: int) -> Flask:
+    """What surrounds every request, without any address."""
+    app = Flask("otpservice", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # nothing here is called from a browser
+    app.url_map.merge_slashes = False  # an address written wrong is not found, not redirected
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    register_events(app, meter)
+    register_errors(app)
+    limit_in_flight(app, max_in_flight, meter)
     return app
 
 
