@@ -2,8 +2,8 @@
 
 They are names, cut off where no two things ever share one by chance: of 2**128 names it would take
 some 2**64 in use at once. Nobody can look for a second number of the same name either, who has not
-the key. Those of phones and codes are in hex: locks and opt-outs are looked for by them for up to
-400 days.
+the key. Written in base64 they take a third less of Redis's memory than in hex, and each is held
+several times.
 """
 
 import hmac
@@ -17,7 +17,8 @@ from otpservice.verification.phone import PhoneNumber
 
 @dataclass(frozen=True, slots=True)
 class PhoneDigest:
-    """A phone number in key names: ``tag``, four hex digits, chooses the slot; ``name`` is it.
+    """A phone number in key names: ``tag``, four hex digits, chooses the slot; ``name``, 20
+    characters, is the rest of it: 136 bits together.
 
     Many phones share a tag, so a verification's id, which carries it, tells nobody whose it is.
     """
@@ -40,7 +41,7 @@ class Digester:
     def phones(self, phone: PhoneNumber) -> tuple[PhoneDigest, ...]:
         """The digests of a number, one per key, newest first."""
         return tuple(
-            PhoneDigest(digest.hex()[:4], digest.hex()[4:36])
+            PhoneDigest(digest[:2].hex(), _spelled(digest[2:17]))
             for digest in self._all("phone", phone.e164)
         )
 
@@ -51,16 +52,21 @@ class Digester:
         store is asked; equal codes of two phones hardly ever look alike.
         """
         digests = self._all("code", f"{tag}:{code.digits}")
-        return tuple(digest.hex()[:32] for digest in digests)
+        return tuple(_spelled(digest[:15]) for digest in digests)
 
     def bucket(self, kind: str, value: str) -> str:
-        """The digest of anything else that is counted or kept by name, in 24 characters of base64.
+        """The digest of anything else that is counted or kept by name; 24 characters.
 
         Where it is part of a key, the first four are its hash tag.
         """
-        return urlsafe_b64encode(self._all(f"bucket:{kind}", value)[0][:18]).decode()
+        return _spelled(self._all(f"bucket:{kind}", value)[0][:18])
 
     def _all(self, purpose: str, value: str) -> tuple[bytes, ...]:
         # The purpose keeps digests of different things apart that happen to have one spelling.
         message = f"{purpose}\0{value}".encode()
         return tuple(hmac.digest(secret, message, "sha256") for secret in self._secrets)
+
+
+def _spelled(digest: bytes) -> str:
+    """The bytes, a multiple of three, in base64's alphabet for file names: no padding."""
+    return urlsafe_b64encode(digest).decode()
