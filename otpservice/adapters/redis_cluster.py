@@ -129,8 +129,15 @@ class Cluster(Redis):
         return grouped
 
     def send(self, address: Address, commands: Sequence[Command]) -> list[Any]:
-        """Send commands to a node; an answer may be a redirection."""
-        return self._send(address, commands, asking=False)
+        """Send commands to a node; an answer may be a redirection.
+
+        Of a node that did not answer the error is the answer to each: what other nodes were sent
+        beside it has run all the same.
+        """
+        try:
+            return self._send(address, commands, asking=False)
+        except RedisError as error:
+            return [error] * len(commands)
 
     def _send(self, address: Address, commands: Sequence[Command], *, asking: bool) -> list[Any]:
         pipeline = self._client(address).pipeline(transaction=False)
@@ -248,11 +255,24 @@ class _ClusterPipeline(Pipeline):
                 answers[number] = [next(told) for _ in units[number]]
         for number, answer in enumerate(answers):
             if isinstance(answer[0], AskError):  # or a MovedError; it was not run
-                answers[number] = self._cluster.run(units[number])
+                answers[number] = self._redirected(units[number])
         flat = [word for answer in answers for word in answer]
         if raise_on_error:
-            self.raise_first_error(commands, flat)  # type: ignore[no-untyped-call]
+            _raise_first(flat)
         return flat
+
+    def _redirected(self, unit: list[Command]) -> list[Any]:
+        try:
+            return self._cluster.run(unit)
+        except RedisError as error:
+            return [error] * len(unit)
+
+
+def _raise_first(answers: Sequence[Any]) -> None:
+    """redis-py's own passes over what is no answer of a server."""
+    for answer in answers:
+        if isinstance(answer, RedisError):
+            raise answer
 
 
 def _units(commands: Sequence[Command]) -> list[list[Command]]:

@@ -146,8 +146,15 @@ class Scripts:
         answers = self._pipeline(calls) if calls else []
         missing = [n for n, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
         for n in missing:  # the first time on this server; they were not run
-            answers[n] = self.ask(calls[n].script, self._command, *self._in_full(calls[n]))
+            answers[n] = self.ask(calls[n].script, self._answer_in_full, calls[n])
         return answers
+
+    def _answer_in_full(self, call: Call) -> Any:  # noqa: ANN401
+        """As in a pipeline: an error is an answer, and undoes no other."""
+        try:
+            return self._command(*self._in_full(call))
+        except RedisError as error:
+            return error
 
     def _told(self, answer: Any) -> list[Any]:  # noqa: ANN401
         if isinstance(answer, RedisError):

@@ -183,6 +183,22 @@ def test_a_server_that_became_a_replica_is_no_store_until_it_is_primary_again(al
     assert scripts.run(call)[0] == "since"
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_a_rider_to_a_silent_node_is_lost_and_undoes_nothing(pair, client_of, known):
+    scripts = Scripts(client_of(pair.url))
+    first, rider = (Call("epoch", [f"otp:{{{tag}}}:since"], [9000]) for tag in ("a", "b"))
+    scripts.run_all([first, rider])
+    here, there = (pair.primary_of(call.keys[0]) for call in (first, rider))
+    assert here is not there
+    if not known:  # on this node it is sent again, in full
+        here.client.script_flush()
+    with there.frozen():
+        answers = scripts.run_first(first, [rider])
+        with pytest.raises(StoreUnavailable):
+            scripts.run_all([first, rider])
+    assert [words[0] for words in answers] == ["since", "lost"]
+
+
 def test_sentinels_that_are_away_or_silent_are_passed_over(watched, client_of):
     last, *others = watched.sentinels
     with others[0].frozen():
