@@ -120,11 +120,11 @@ class RedisStore:
         except (QuotaExceeded, BudgetExhausted):
             self.preview_send(request)  # the phone may have a better reason to refuse
             raise
+        digest = self._where(request.phone)
         try:
-            tag, facts = self._reserve_phone(request, send_id, "spend")
+            facts = self._reserve_phone(request, digest, send_id, "spend")
         except TooFewReplicas as error:
-            tag, (_, *facts) = self._where(request.phone).tag, error.answer
-            reservation, _ = sent(tag, send_id, facts, taken)
+            reservation, _ = sent(digest.tag, send_id, error.answer[1:], taken)
             self._take_back(self.settle_send, reservation, GIVEN_BACK)
             raise
         except StoreUnavailable:
@@ -132,7 +132,7 @@ class RedisStore:
         except OtpServiceError:
             self._shared.give_back(taken)
             raise
-        reservation, over = sent(tag, send_id, facts, taken)
+        reservation, over = sent(digest.tag, send_id, facts, taken)
         if over:
             log.warning("quota_would_refuse", extra={"quota": "phone"})
             self._meter.would_refuse("phone")
@@ -143,7 +143,7 @@ class RedisStore:
         refusals = [self._shared.preview_send(request)]
         hosted = False
         try:
-            _, (hosted,) = self._reserve_phone(request, "", "preview")
+            (hosted,) = self._reserve_phone(request, self._where(request.phone), "", "preview")
         except StoreUnavailable:
             raise
         except OtpServiceError as refusal:
@@ -154,10 +154,9 @@ class RedisStore:
         return bool(hosted)
 
     def _reserve_phone(
-        self, request: SendRequest, send_id: str, mode: str
-    ) -> tuple[str, list[Any]]:
-        """Run the phone's own script; returns its tag and what the script answered."""
-        digest = self._where(request.phone)
+        self, request: SendRequest, digest: PhoneDigest, send_id: str, mode: str
+    ) -> list[Any]:
+        """Run the phone's own script; returns what it answered."""
         new_id = secrets.token_hex(16)
         policy = self._policy
         keys = [
@@ -187,7 +186,7 @@ class RedisStore:
         result, *facts = answer
         if result != "ok":
             raise refusal(result, facts, digest.tag)
-        return digest.tag, facts
+        return facts
 
     def settle_send(self, reservation: SendReservation, sending: Sending) -> None:
         """Keep or give back what was taken."""
