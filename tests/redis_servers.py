@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from redis import Redis
@@ -22,8 +22,13 @@ SETTINGS = ("--save", "", "--repl-diskless-sync-delay", "0")
 
 
 def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
+    """A free port; so is the one 10,000 above, where nodes of a cluster talk to each other."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+            with suppress(OSError, OverflowError):
+                socket.create_server(("127.0.0.1", port + 10_000)).close()
+                return port
 
 
 class Server:
