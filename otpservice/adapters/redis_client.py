@@ -3,18 +3,14 @@
 from functools import partial
 from typing import Any
 
-from redis import BlockingConnectionPool, Redis
+from redis import Redis
 from redis.backoff import NoBackoff
-from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
+from redis.connection import parse_url
 from redis.retry import Retry
 
 from otpservice.adapters.redis_cluster import Cluster
-from otpservice.adapters.redis_connections import (
-    Turns,
-    WaryConnection,
-    WarySSLConnection,
-    WaryUnixConnection,
-)
+from otpservice.adapters.redis_direct import DirectClient
+from otpservice.adapters.redis_pool import Pool, Turns
 from otpservice.adapters.redis_sentinel import PrimaryConnection, Sentinels
 from otpservice.verification.errors import InvalidSettings
 
@@ -32,12 +28,6 @@ _TURN_WITHIN = 5.0
 # Sentinels are asked only when a connection is made.
 _SENTINEL_CONNECTIONS = 2
 
-_WARY: dict[type[Any], type[Connection] | type[UnixDomainSocketConnection]] = {
-    Connection: WaryConnection,
-    SSLConnection: WarySSLConnection,
-    UnixDomainSocketConnection: WaryUnixConnection,
-}
-
 
 def connect(url: str) -> Redis:
     """A client for any form of ``OTPSERVICE_REDIS_URL``; connects on first use.
@@ -53,11 +43,10 @@ def connect(url: str) -> Redis:
         return Cluster(_nodes(place.rstrip("/")), _client, **_login(login))
     if scheme not in {"redis", "rediss", "unix"}:
         raise InvalidSettings([f"OTPSERVICE_REDIS_URL cannot begin with {scheme}://"])
-    options = parse_url(url)  # type: ignore[no-untyped-call]
-    return _client(connection_class=_WARY[options.pop("connection_class", Connection)], **options)
+    return _client(**parse_url(url))  # type: ignore[no-untyped-call]
 
 
-def _client(**options: Any) -> Redis:  # noqa: ANN401 - redis-py's
+def _client(**options: Any) -> DirectClient:  # noqa: ANN401 - redis-py's
     discipline = {
         "max_connections": _CONNECTIONS,
         "timeout": _TURN_WITHIN,
@@ -67,8 +56,8 @@ def _client(**options: Any) -> Redis:  # noqa: ANN401 - redis-py's
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,
     }
-    pool = BlockingConnectionPool(**{**discipline, **options})  # type: ignore[no-untyped-call]
-    return Redis.from_pool(pool)
+    pool = Pool(**{**discipline, **options})  # type: ignore[no-untyped-call]
+    return DirectClient.from_pool(pool)  # type: ignore[return-value]
 
 
 def _by_sentinels(place: str, login: dict[str, str]) -> Redis:

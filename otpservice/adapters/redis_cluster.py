@@ -13,7 +13,6 @@ from time import monotonic
 from typing import Any
 
 from redis import Redis
-from redis.client import Pipeline
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import (
     AskError,
@@ -26,9 +25,9 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from otpservice.adapters.redis_direct import Command, DirectClient
+
 Address = tuple[str, int]
-Command = tuple[tuple[Any, ...], dict[str, Any]]
-"""One command: its words, and redis-py's options about its answer."""
 
 # More than a slot moves while a request is on its way.
 _REDIRECTIONS = 5
@@ -45,7 +44,7 @@ _EVERYWHERE = frozenset({"PING", "SCRIPT LOAD"})
 _UNANSWERED = (RedisConnectionError, RedisTimeoutError)
 
 
-class Cluster(Redis):
+class Cluster(DirectClient):
     """Sends each command to the primary that holds its key; threads may share it.
 
     What has no key goes to any primary, PING and SCRIPT LOAD to all. A node has a pool of its own.
@@ -57,19 +56,19 @@ class Cluster(Redis):
     """
 
     def __init__(
-        self, nodes: Sequence[Address], client: Callable[..., Redis], **login: str
+        self, nodes: Sequence[Address], client: Callable[..., DirectClient], **login: str
     ) -> None:
         self._make_client = client
         self._login = login
         self._seeds = list(nodes)
-        self._clients: dict[Address, Redis] = {}
+        self._clients: dict[Address, DirectClient] = {}
         self._primaries: tuple[Address, ...] = ()
         self._slots: list[Address | None] = []
         self._looking = Lock()
         self._looked_at = 0.0
         super().__init__(connection_pool=self._client(nodes[0]).connection_pool)
 
-    def primaries(self) -> list[Redis]:
+    def primaries(self) -> Sequence[Redis]:
         """A client for each primary; the same ones as long as the cluster stays as it is.
 
         Raises:
@@ -82,33 +81,58 @@ class Cluster(Redis):
         """Run one command where it belongs."""
         if _key(args) is None:
             return self._anywhere(args, options)
-        (answer,) = self.run([(args, options)])
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        return super().execute_command(*args, **options)
 
-    def pipeline(self, *_: Any, **__: Any) -> Pipeline:  # noqa: ANN401
-        """Several commands, one round trip to each node; there are no transactions here."""
-        return _ClusterPipeline(self)
+    def send(self, commands: Sequence[Command]) -> list[Any]:
+        """Run commands with keys of any tags, in one round trip to each node.
+
+        One without a key goes where the one before it went.
+
+        Returns:
+            Their answers; those that are errors, too. Of a node that did not answer the error is
+            the answer to each: what other nodes were sent beside it has run all the same.
+        """
+        units = _units(commands)
+        answers: list[list[Any]] = [[]] * len(units)
+        for address, numbers in self._by_address(units).items():
+            together = [command for number in numbers for command in units[number]]
+            told = iter(self._try(address, together))
+            for number in numbers:
+                answers[number] = [next(told) for _ in units[number]]
+        for number, answer in enumerate(answers):
+            if isinstance(answer[0], AskError):  # or a MovedError; it was not run
+                answers[number] = self._redirected(units[number])
+        return [word for answer in answers for word in answer]
 
     def close(self) -> None:
         """Close all connections."""
         for client in tuple(self._clients.values()):
             client.connection_pool.disconnect()
 
-    def run(self, commands: Sequence[Command]) -> list[Any]:
-        """Run commands on the node that holds the first one's key, in one round trip.
+    def _by_address(self, units: Sequence[Sequence[Command]]) -> dict[Address, list[int]]:
+        """Which of these belong to which node, by the key of the first command of each."""
+        grouped: dict[Address, list[int]] = {}
+        for number, unit in enumerate(units):
+            grouped.setdefault(self._address(_slot(unit)), []).append(number)
+        return grouped
 
-        Returns:
-            Their answers; those that are errors, too.
+    def _try(self, address: Address, commands: Sequence[Command]) -> list[Any]:
+        try:
+            return self._ask(address, commands)
+        except RedisError as error:
+            return [error] * len(commands)
 
-        Raises:
-            RedisError: the node did not answer; any of them may have run.
-        """
-        slot = key_slot(_encoded(_key(commands[0][0])))
+    def _redirected(self, unit: Sequence[Command]) -> list[Any]:
+        try:
+            return self._follow(unit)
+        except RedisError as error:
+            return [error] * len(unit)
+
+    def _follow(self, unit: Sequence[Command]) -> list[Any]:
+        slot = _slot(unit)
         address, asking = self._address(slot), False
         for _ in range(_REDIRECTIONS):
-            answers = self._send(address, commands, asking=asking)
+            answers = self._ask(address, unit, asking=asking)
             match answers[0]:
                 case MovedError() as moved:
                     address, asking = _target(moved, address), False
@@ -120,39 +144,18 @@ class Cluster(Redis):
                     return answers
         raise ClusterError("redirected too often")
 
-    def by_address(self, units: Sequence[Sequence[Command]]) -> dict[Address, list[int]]:
-        """Which of these belong to which node, by the key of the first command of each."""
-        grouped: dict[Address, list[int]] = {}
-        for number, unit in enumerate(units):
-            address = self._address(key_slot(_encoded(_key(unit[0][0]))))
-            grouped.setdefault(address, []).append(number)
-        return grouped
-
-    def send(self, address: Address, commands: Sequence[Command]) -> list[Any]:
-        """Send commands to a node; an answer may be a redirection.
-
-        Of a node that did not answer the error is the answer to each: what other nodes were sent
-        beside it has run all the same.
-        """
+    def _ask(
+        self, address: Address, commands: Sequence[Command], *, asking: bool = False
+    ) -> list[Any]:
+        first: list[Command] = [(("ASKING",), {})] if asking else []
         try:
-            return self._send(address, commands, asking=False)
-        except RedisError as error:
-            return [error] * len(commands)
-
-    def _send(self, address: Address, commands: Sequence[Command], *, asking: bool) -> list[Any]:
-        pipeline = self._client(address).pipeline(transaction=False)
-        if asking:
-            pipeline.execute_command("ASKING")  # type: ignore[no-untyped-call]
-        for args, options in commands:
-            pipeline.execute_command(*args, **options)  # type: ignore[no-untyped-call]
-        try:
-            answers = pipeline.execute(raise_on_error=False)
+            answers = self._client(address).send([*first, *commands])
         except _UNANSWERED:
             self._look_again()
             raise
         if any(isinstance(answer, ClusterDownError) for answer in answers):
             self._look_again()
-        return answers[1:] if asking else answers
+        return answers[len(first) :]
 
     def _anywhere(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:  # noqa: ANN401
         clients = self.primaries()
@@ -165,7 +168,7 @@ class Cluster(Redis):
             raise
         return answers[0]
 
-    def _client(self, address: Address) -> Redis:
+    def _client(self, address: Address) -> DirectClient:
         if (client := self._clients.get(address)) is None:
             host, port = address
             made = self._make_client(host=host, port=port, **self._login)
@@ -211,7 +214,7 @@ class Cluster(Redis):
         problem: RedisError = RedisConnectionError("no node of the cluster answers")
         for address in tuple(nodes):
             try:
-                ranges = self._client(address).execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
+                ranges = self._client(address).execute_command("CLUSTER SLOTS")
                 self._learn(ranges, address)
                 return
             except RedisError as error:
@@ -233,46 +236,6 @@ class Cluster(Redis):
         if not addresses:
             raise ClusterDownError("the node knows of no slots")
         self._slots, self._primaries = slots, tuple(addresses)
-
-
-class _ClusterPipeline(Pipeline):
-    """Commands with keys of any tags; one without a key goes where the one before it went."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster.connection_pool, cluster.response_callbacks, False, None)
-        self._cluster = cluster
-
-    def execute(self, raise_on_error: bool = True) -> list[Any]:
-        """Their answers, in their order."""
-        commands: list[Command] = self.command_stack
-        self.reset()
-        units = _units(commands)
-        answers: list[list[Any]] = [[]] * len(units)
-        for address, numbers in self._cluster.by_address(units).items():
-            together = [command for number in numbers for command in units[number]]
-            told = iter(self._cluster.send(address, together))
-            for number in numbers:
-                answers[number] = [next(told) for _ in units[number]]
-        for number, answer in enumerate(answers):
-            if isinstance(answer[0], AskError):  # or a MovedError; it was not run
-                answers[number] = self._redirected(units[number])
-        flat = [word for answer in answers for word in answer]
-        if raise_on_error:
-            _raise_first(flat)
-        return flat
-
-    def _redirected(self, unit: list[Command]) -> list[Any]:
-        try:
-            return self._cluster.run(unit)
-        except RedisError as error:
-            return [error] * len(unit)
-
-
-def _raise_first(answers: Sequence[Any]) -> None:
-    """redis-py's own passes over what is no answer of a server."""
-    for answer in answers:
-        if isinstance(answer, RedisError):
-            raise answer
 
 
 def _units(commands: Sequence[Command]) -> list[list[Command]]:
@@ -299,6 +262,10 @@ def _encoded(key: str | bytes | None) -> bytes:
     if key is None:
         raise ResponseError("a cluster's pipeline cannot begin with a command without a key")
     return key.encode() if isinstance(key, str) else key
+
+
+def _slot(unit: Sequence[Command]) -> int:
+    return key_slot(_encoded(_key(unit[0][0])))
 
 
 def _target(error: AskError, asked: Address) -> Address:

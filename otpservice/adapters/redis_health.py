@@ -1,5 +1,6 @@
 """What the state of Redis or Valkey is, for the operator."""
 
+from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
@@ -47,7 +48,7 @@ def redis_details(redis: Redis, epoch: Epoch) -> dict[str, Any]:
     }
 
 
-def servers(redis: Redis) -> list[Redis]:
+def servers(redis: Redis) -> Sequence[Redis]:
     """A client for each server that holds a part of the state.
 
     Raises:

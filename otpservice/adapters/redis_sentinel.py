@@ -5,10 +5,9 @@ from time import monotonic
 from typing import Any
 
 from redis import Redis
+from redis.connection import Connection
 from redis.exceptions import AuthenticationError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
-
-from otpservice.adapters.redis_connections import WaryConnection
 
 # Seconds. A silent sentinel uses all of it up and is asked last the next time; those that refuse
 # connections cost nothing.
@@ -84,7 +83,7 @@ class Sentinels:
         self._clients = [*(held for held in self._clients if held is not clients), clients]
 
 
-class PrimaryConnection(WaryConnection):
+class PrimaryConnection(Connection):
     """A connection to wherever the primary is when it is made.
 
     Args:
