@@ -14,8 +14,8 @@ for a day. So it does if Redis lost everything, and for a country nothing was se
 """
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
-from typing import Any
+from dataclasses import astuple
+from typing import Any, NamedTuple
 
 from otpservice.adapters.scripts import Call
 from otpservice.verification.digest import Digester
@@ -23,8 +23,7 @@ from otpservice.verification.phone import PhoneNumber
 from otpservice.verification.pumping import Budget, Excess
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(NamedTuple):
     """What SMS are counted by.
 
     Attributes:
@@ -38,8 +37,7 @@ class Subject:
     history_key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What a subject's script said of one SMS.
 
     Attributes:

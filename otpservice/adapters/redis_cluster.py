@@ -147,7 +147,7 @@ class Cluster(DirectClient):
     def _ask(
         self, address: Address, commands: Sequence[Command], *, asking: bool = False
     ) -> list[Any]:
-        first: list[Command] = [(("ASKING",), {})] if asking else []
+        first: list[Command] = [("ASKING",)] if asking else []
         try:
             answers = self._client(address).send([*first, *commands])
         except _UNANSWERED:
@@ -241,7 +241,7 @@ class Cluster(DirectClient):
 def _units(commands: Sequence[Command]) -> list[list[Command]]:
     units: list[list[Command]] = []
     for command in commands:
-        if units and _key(command[0]) is None:
+        if units and _key(command) is None:
             units[-1].append(command)
         else:
             units.append([command])
@@ -265,7 +265,7 @@ def _encoded(key: str | bytes | None) -> bytes:
 
 
 def _slot(unit: Sequence[Command]) -> int:
-    return key_slot(_encoded(_key(unit[0][0])))
+    return key_slot(_encoded(_key(unit[0])))
 
 
 def _target(error: AskError, asked: Address) -> Address:

@@ -14,8 +14,8 @@ from redis.client import Pipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
-Command = tuple[tuple[Any, ...], dict[str, Any]]
-"""One command: its words, and redis-py's options about its answer."""
+Command = Sequence[Any]
+"""The words of one command: str, bytes, int or float."""
 
 
 class DirectClient(Redis):
@@ -23,10 +23,11 @@ class DirectClient(Redis):
 
     def execute_command(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
         """Run one command."""
-        (answer,) = self.send([(args, options)])
+        (answer,) = self.send([args])
         if isinstance(answer, RedisError):
             raise answer
-        return answer
+        understand = self.response_callbacks.get(args[0])  # type: ignore[no-untyped-call]
+        return understand(answer, **options) if understand else answer
 
     def pipeline(self, *_: Any, **__: Any) -> Pipeline:  # noqa: ANN401
         """Several commands, one round trip; there are no transactions here."""
@@ -36,7 +37,7 @@ class DirectClient(Redis):
         """Run commands in one round trip.
 
         Returns:
-            Their answers; those that are errors, too.
+            Their answers as the server gives them; those that are errors, too.
 
         Raises:
             RedisError: the server did not answer them all; any of them may have run.
@@ -44,30 +45,17 @@ class DirectClient(Redis):
         pool = self.connection_pool
         connection: Any = pool.get_connection()
         try:
-            packed = b"".join(_packed(args) for args, _ in commands)
-            connection.send_packed_command((packed,))
-            return [self._answer(connection, *command) for command in commands]
+            connection.send_packed_command((b"".join(map(_packed, commands)),))
+            return [_answer(connection) for _ in commands]
         except BaseException:
             connection.disconnect()  # an answer may still be on its way to it
             raise
         finally:
             pool.release(connection)
 
-    def _answer(self, connection: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:  # noqa: ANN401
-        try:
-            answer = connection.read_response()
-        except ReadOnlyError as error:
-            # Made anew the connection may lead elsewhere: to the primary that the sentinels name,
-            # or to what a host name means by then.
-            raise RedisConnectionError("the server is a read-only replica") from error
-        except ResponseError as error:
-            return error
-        callback = self.response_callbacks.get(args[0])  # type: ignore[no-untyped-call]
-        return callback(answer, **options) if callback else answer
-
 
 class _DirectPipeline(Pipeline):
-    """Collects commands as redis-py's does."""
+    """Collects commands as redis-py's does; their answers are left as the server gives them."""
 
     def __init__(self, client: DirectClient) -> None:
         super().__init__(client.connection_pool, client.response_callbacks, False, None)
@@ -75,7 +63,7 @@ class _DirectPipeline(Pipeline):
 
     def execute(self, raise_on_error: bool = True) -> list[Any]:
         """Their answers, in their order."""
-        commands: list[Command] = self.command_stack
+        commands = [args for args, _ in self.command_stack]
         self.reset()
         answers = self._client.send(commands) if commands else []
         for answer in answers:
@@ -84,7 +72,18 @@ class _DirectPipeline(Pipeline):
         return answers
 
 
-def _packed(args: tuple[Any, ...]) -> bytes:
-    name, *rest = args
+def _packed(command: Command) -> bytes:
+    name, *rest = command
     packed: bytes = pack_command((*name.split(), *rest))
     return packed
+
+
+def _answer(connection: Any) -> Any:  # noqa: ANN401
+    try:
+        return connection.read_response()
+    except ReadOnlyError as error:
+        # Made anew the connection may lead elsewhere: to the primary that the sentinels name, or to
+        # what a host name means by then.
+        raise RedisConnectionError("the server is a read-only replica") from error
+    except ResponseError as error:
+        return error

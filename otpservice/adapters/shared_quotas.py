@@ -7,9 +7,9 @@ others took is given back. A crash in between leaves them counted, which is the 
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from math import ceil
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from otpservice.adapters.pumping_guard import PumpingGuard, Subject
 from otpservice.adapters.scripts import Call, Scripts
@@ -42,11 +42,8 @@ class _Limit(Protocol):
     def spend(self, member: str, mode: str) -> Call:
         """The call that takes one for ``member``, or only looks (``preview``)."""
 
-    def taken(self, answer: Sequence[Any]) -> bool:
-        """Whether that call took one."""
-
-    def give_back(self, member: str, answer: Sequence[Any]) -> Call:
-        """The call that gives it back."""
+    def give_back(self, member: str, answer: Sequence[Any]) -> Call | None:
+        """The call that gives back what that one took; None if it took nothing."""
 
     def refusal(self, answer: Sequence[Any]) -> OtpServiceError | None:
         """Why it refuses, or would if it did not only record; None if it does not."""
@@ -55,8 +52,7 @@ class _Limit(Protocol):
         """Whether that refusal is noted and lets through."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Counter:
+class _Counter(NamedTuple):
     """One quota (``windows``) or one budget (``budget`` SMS a day) of one subject."""
 
     name: str
@@ -72,13 +68,12 @@ class _Counter:
             mode = "record"
         return Call("quota", [self.key], [member, mode, *pairs(self.windows)])
 
-    def give_back(self, member: str, answer: Sequence[Any]) -> Call:
+    def give_back(self, member: str, answer: Sequence[Any]) -> Call | None:
+        if answer[0] != "ok" and not self.record_only:
+            return None
         if self.budget:
             return Call("budget_back", [self.key], [member, answer[2]])
         return Call("quota_back", [self.key], [member])
-
-    def taken(self, answer: Sequence[Any]) -> bool:
-        return answer[0] == "ok" or self.record_only
 
     def refusal(self, answer: Sequence[Any]) -> OtpServiceError | None:
         if answer[0] == "ok":
@@ -92,8 +87,7 @@ class _Counter:
         return self.record_only
 
 
-@dataclass(frozen=True, slots=True)
-class _Guarded:
+class _Guarded(NamedTuple):
     """One subject of the pumping guard."""
 
     guard: PumpingGuard
@@ -104,11 +98,9 @@ class _Guarded:
         weigh = self.guard.send if mode == "spend" else self.guard.preview
         return weigh(self.subject)
 
-    def taken(self, answer: Sequence[Any]) -> bool:
-        return not self.guard.verdict(self.subject, answer).refused
-
-    def give_back(self, _member: str, answer: Sequence[Any]) -> Call:
-        return self.guard.give_back(self.subject, self.guard.verdict(self.subject, answer).at)
+    def give_back(self, _member: str, answer: Sequence[Any]) -> Call | None:
+        verdict = self.guard.verdict(self.subject, answer)
+        return None if verdict.refused else self.guard.give_back(self.subject, verdict.at)
 
     def refusal(self, answer: Sequence[Any]) -> OtpServiceError | None:
         verdict = self.guard.verdict(self.subject, answer)
@@ -229,17 +221,16 @@ class SharedQuotas:
 
     def _take(self, limits: Sequence[_Limit], member: str) -> Taken:
         answers = self._scripts.run_all([limit.spend(member, "spend") for limit in limits])
-        taken = tuple(
-            limit.give_back(member, answer)
-            for limit, answer in zip(limits, answers, strict=True)
-            if limit.taken(answer)
+        back = (
+            limit.give_back(member, answer) for limit, answer in zip(limits, answers, strict=True)
         )
-        refusal = self._first_refusal(limits, answers)
-        self._note_recorded(limits, answers)
-        if refusal is None:
-            return taken
-        self.give_back(taken)
-        raise refusal
+        taken = tuple(call for call in back if call)
+        if any(answer[0] != "ok" for answer in answers):
+            self._note_recorded(limits, answers)
+            if refusal := self._first_refusal(limits, answers):
+                self.give_back(taken)
+                raise refusal
+        return taken
 
     def _first_refusal(
         self, limits: Sequence[_Limit], answers: Sequence[Sequence[Any]]
