@@ -5,10 +5,11 @@ from typing import Any
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.connection import parse_url
+from redis.connection import UnixDomainSocketConnection, parse_url
 from redis.retry import Retry
 
 from otpservice.adapters.redis_cluster import Cluster
+from otpservice.adapters.redis_connections import TcpConnection, UnixConnection
 from otpservice.adapters.redis_direct import DirectClient
 from otpservice.adapters.redis_pool import Pool, Turns
 from otpservice.adapters.redis_sentinel import PrimaryConnection, Sentinels
@@ -43,7 +44,10 @@ def connect(url: str) -> Redis:
         return Cluster(_nodes(place.rstrip("/")), _client, **_login(login))
     if scheme not in {"redis", "rediss", "unix"}:
         raise InvalidSettings([f"OTPSERVICE_REDIS_URL cannot begin with {scheme}://"])
-    return _client(**parse_url(url))  # type: ignore[no-untyped-call]
+    options = parse_url(url)  # type: ignore[no-untyped-call]
+    if options.get("connection_class") is UnixDomainSocketConnection:
+        options["connection_class"] = UnixConnection
+    return _client(**options)
 
 
 def _client(**options: Any) -> DirectClient:  # noqa: ANN401 - redis-py's
@@ -55,6 +59,7 @@ def _client(**options: Any) -> DirectClient:  # noqa: ANN401 - redis-py's
         "socket_connect_timeout": TIMEOUT,
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,
+        "connection_class": TcpConnection,
     }
     pool = Pool(**{**discipline, **options})  # type: ignore[no-untyped-call]
     return DirectClient.from_pool(pool)  # type: ignore[return-value]

@@ -8,6 +8,9 @@ from redis import BlockingConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+# Seconds after which a connection is looked at before it is used: servers close what is idle.
+_IDLE = 0.5
+
 
 class Pool(BlockingConnectionPool):
     """redis-py's pool without what it counts for telemetry.
@@ -16,7 +19,7 @@ class Pool(BlockingConnectionPool):
     """
 
     def get_connection(self, *_: Any, **__: Any) -> Any:  # noqa: ANN401 - redis-py's
-        """A connection that is open, and has no answer of somebody else's in it.
+        """A connection that is open, as far as is known.
 
         Raises:
             RedisError: none was free in time, or the server is away.
@@ -41,6 +44,8 @@ class Pool(BlockingConnectionPool):
         if not self.owns_connection(connection):  # made before a fork
             connection.disconnect()
             connection = None
+        else:
+            connection.idle_since = monotonic()
         self.pool.put_nowait(connection)
 
 
@@ -91,14 +96,15 @@ class Turns(LifoQueue[Any]):
 
 
 def _make_ready(connection: Any) -> None:  # noqa: ANN401
-    if connection.is_connected and _has_something_to_say(connection):
+    idle = monotonic() - getattr(connection, "idle_since", 0.0)
+    if connection.is_connected and idle > _IDLE and _is_closed(connection):
         connection.disconnect()
     if not connection.is_connected:
         connection.connect()
 
 
-def _has_something_to_say(connection: Any) -> bool:  # noqa: ANN401
+def _is_closed(connection: Any) -> bool:  # noqa: ANN401
     try:
         return bool(connection.can_read())
-    except (RedisError, OSError):  # the server has closed it
+    except (RedisError, OSError):
         return True

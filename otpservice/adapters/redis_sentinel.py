@@ -5,9 +5,10 @@ from time import monotonic
 from typing import Any
 
 from redis import Redis
-from redis.connection import Connection
 from redis.exceptions import AuthenticationError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
+
+from otpservice.adapters.redis_connections import TcpConnection
 
 # Seconds. A silent sentinel uses all of it up and is asked last the next time; those that refuse
 # connections cost nothing.
@@ -83,7 +84,7 @@ class Sentinels:
         self._clients = [*(held for held in self._clients if held is not clients), clients]
 
 
-class PrimaryConnection(Connection):
+class PrimaryConnection(TcpConnection):
     """A connection to wherever the primary is when it is made.
 
     Args:
@@ -97,4 +98,4 @@ class PrimaryConnection(Connection):
 
     def _connect(self) -> Any:  # noqa: ANN401 - redis-py's
         self.host, self.port = self._find()
-        return super()._connect()  # type: ignore[no-untyped-call]
+        return super()._connect()
