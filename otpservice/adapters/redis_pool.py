@@ -8,6 +8,8 @@ from redis import BlockingConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from otpservice.turns import came_at
+
 # Seconds after which a connection is looked at before it is used: servers close what is idle.
 _IDLE = 0.5
 
@@ -54,7 +56,7 @@ class Turns(LifoQueue[Any]):
 
     While Redis is silent each connection comes back only after a timeout, and a long queue would
     wait one after another. So all who wait give up with the first who was not answered, unless
-    somebody else was answered since they came.
+    somebody else was answered since they came: those as well that still wait for a turn at all.
     """
 
     def __init__(self, maxsize: int = 0) -> None:
@@ -80,18 +82,14 @@ class Turns(LifoQueue[Any]):
         Raises:
             Empty: there was none in time, or it would be in vain.
         """
+        came, until = came_at(), monotonic() + (timeout or 0)
         with self.mutex:
-            if self.queue:
-                return self.queue.pop()
-            return self._wait(monotonic(), timeout or 0)
-
-    def _wait(self, began: float, timeout: float) -> Any:  # noqa: ANN401
-        while not self._answered < began < self._in_vain:
-            if self.queue:
-                return self.queue.pop()
-            left = timeout - (monotonic() - began)
-            if left <= 0 or not self.not_empty.wait(left):
-                break
+            while not self._answered < came < self._in_vain:
+                if self.queue:
+                    return self.queue.pop()
+                left = until - monotonic()
+                if left <= 0 or not self.not_empty.wait(left):
+                    break
         raise Empty
 
 

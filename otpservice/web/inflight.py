@@ -5,7 +5,12 @@ from threading import BoundedSemaphore
 from flask import Flask, g, request
 
 from otpservice.meter import NO_METER, Meter
+from otpservice.turns import Turnstile
 from otpservice.web.requests import Overloaded
+
+# Requests that work at the same time. One computes while the others wait for Redis, some of which
+# may be a network away.
+_AT_A_TIME = 8
 
 _PROBES = frozenset({"health.live", "health.ready"})
 
@@ -16,7 +21,7 @@ def limit_in_flight(app: Flask, limit: int, meter: Meter = NO_METER) -> None:
     A slow provider then fills the slots, and no more: what comes after is told so at once instead
     of waiting in a queue until its caller has gone.
     """
-    slots = BoundedSemaphore(limit)
+    slots, turns = BoundedSemaphore(limit), Turnstile(_AT_A_TIME)
 
     @app.before_request
     def enter() -> None:
@@ -26,9 +31,11 @@ def limit_in_flight(app: Flask, limit: int, meter: Meter = NO_METER) -> None:
             raise Overloaded
         g.has_slot = True
         meter.entered()
+        turns.enter()
 
     @app.teardown_request
     def leave(_error: BaseException | None) -> None:
         if g.pop("has_slot", False):
+            turns.leave()
             slots.release()
             meter.left()

@@ -17,6 +17,7 @@ from otpservice.adapters.bounded_http.connection import (
     BoundedHTTPConnection,
     BoundedHTTPSConnection,
 )
+from otpservice.turns import aside
 
 MAX_TRIES = 2
 """Tries to connect; the second only because nothing was sent by the first."""
@@ -144,7 +145,8 @@ class Transport:
                 break
             try:
                 timeout = Timeout(connect=min(connect, left), total=left)
-                return self._exchange(path, body, headers, timeout)
+                with aside():
+                    return self._exchange(path, body, headers, timeout)
             except ConnectTimeoutError as error:
                 failure = _reason(error)
         # Outside the handler: urllib3's errors hold addresses and bodies, and would be chained.
