@@ -1,0 +1,162 @@
+"""One HTTP/1.1 answer off a socket: within its time and its size, whole or not at all.
+
+Read here and not by ``http.client``, whose headers go through the parser for e-mail: that takes
+more of a call's CPU than all else in it. Less is taken for an answer, never more: whoever may have
+sent an SMS must not be misunderstood.
+"""
+
+import re
+import socket
+from collections.abc import Mapping
+from time import monotonic
+
+MAX_ANSWER = 64 * 1024
+"""Bytes of one answer, headers included; the longest on the provider's page has about 250."""
+
+_PIECE = 16 * 1024
+_CONTINUE, _OK, _NO_CONTENT, _NOT_MODIFIED = 100, 200, 204, 304
+
+_END_OF_HEAD = re.compile(rb"\n\r?\n")
+_HEAD = re.compile(
+    rb"HTTP/1\.([0-9]) +([1-9][0-9]{2})(?: [^\r\n]*)?\r?\n"
+    rb"((?:[!-9;-~]+:[^\r\n]*\r?\n(?:[ \t][^\r\n]*\r?\n)*)*)\r?\n"
+)
+# What says where a body ends, and whether another answer may follow on this connection.
+_FRAMING = re.compile(
+    rb"^(connection|content-length|transfer-encoding):[ \t]*([^\r\n]*)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
+_LINE_ENDS = (b"\r\n", b"\n")
+
+
+class AnswerCut(Exception):
+    """The connection ended before the answer did."""
+
+
+class AnswerMalformed(Exception):
+    """What came is no HTTP answer, or nobody could say where it ends."""
+
+
+class AnswerTooLarge(Exception):
+    """It has more than ``MAX_ANSWER`` bytes."""
+
+
+class AnswerReader:
+    """Reads one answer from ``sock``, until ``deadline`` on ``time.monotonic``.
+
+    Attributes:
+        status: 200 and the like; None until the headers have come whole.
+        reusable: whether the connection may carry another request: the answer came whole, nothing
+            came after it, and the server did not say that it hangs up.
+    """
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._sock = sock
+        self._deadline = deadline
+        self._room = MAX_ANSWER
+        self._came = b""
+        self.status: int | None = None
+        self.reusable = False
+
+    def body(self) -> bytes:
+        """The whole answer's body.
+
+        Raises:
+            AnswerCut, AnswerMalformed, AnswerTooLarge: there is none.
+            OSError: the connection broke, or the time is over (``TimeoutError``).
+        """
+        version, status, framing = self._head()
+        while status == _CONTINUE:
+            version, status, framing = self._head()
+        if status < _OK:
+            # Not the last word (103): the real answer is still to come.
+            raise AnswerMalformed("interim answer")
+        self.status = status
+        body, ended = self._framed(status, framing)
+        connection = framing.get(b"connection", b"").lower()
+        stays = b"close" not in connection if version else b"keep-alive" in connection
+        self.reusable = ended and stays and not self._came
+        return body
+
+    def _head(self) -> tuple[int, int, Mapping[bytes, bytes]]:
+        """The minor version, the status and the headers of ``_FRAMING`` by name."""
+        while not (end := _END_OF_HEAD.search(self._came)):
+            self._need_more()
+        head, self._came = self._came[: end.end()], self._came[end.end() :]
+        if not (parts := _HEAD.fullmatch(head)):
+            raise AnswerMalformed("head")
+        framing: dict[bytes, bytes] = {}
+        for name, value in _FRAMING.findall(parts[3]):
+            key = name.lower()
+            framing[key] = b"%b,%b" % (framing[key], value) if key in framing else value
+        return int(parts[1]), int(parts[2]), framing
+
+    def _framed(self, status: int, framing: Mapping[bytes, bytes]) -> tuple[bytes, bool]:
+        """The body, and whether its end was told by anything but the connection's."""
+        coding = framing.get(b"transfer-encoding", b"identity").strip().lower()
+        if coding not in {b"chunked", b"identity"}:
+            raise AnswerMalformed("transfer coding")
+        if status in {_NO_CONTENT, _NOT_MODIFIED}:
+            return b"", True
+        if coding == b"chunked":
+            return self._chunks(), True
+        if b"content-length" in framing:
+            return self._exactly(_length(framing[b"content-length"])), True
+        while self._more():
+            pass
+        return self._came, False
+
+    def _chunks(self) -> bytes:
+        body = b""
+        while size := self._chunk_size():
+            body += self._exactly(size)
+            if self._line() not in _LINE_ENDS:
+                raise AnswerMalformed("chunk")
+        while self._line() not in _LINE_ENDS:  # trailers
+            pass
+        return body
+
+    def _chunk_size(self) -> int:
+        if not (line := _CHUNK.fullmatch(self._line())):
+            raise AnswerMalformed("chunk size")
+        return int(line[1], 16)
+
+    def _line(self) -> bytes:
+        while (end := self._came.find(b"\n") + 1) == 0:
+            self._need_more()
+        line, self._came = self._came[:end], self._came[end:]
+        return line
+
+    def _exactly(self, count: int) -> bytes:
+        while len(self._came) < count:
+            self._need_more()
+        taken, self._came = self._came[:count], self._came[count:]
+        return taken
+
+    def _need_more(self) -> None:
+        if not self._more():
+            raise AnswerCut
+
+    def _more(self) -> bool:
+        """Take what has come; False at the connection's end."""
+        # urllib3's timeouts are per read: a server that drips a byte at a time never meets one.
+        left = self._deadline - monotonic()
+        if left <= 0:
+            raise TimeoutError("answer not complete in time")
+        self._sock.settimeout(left)
+        piece = self._sock.recv(_PIECE)
+        self._room -= len(piece)
+        if self._room < 0:
+            raise AnswerTooLarge
+        self._came += piece
+        return bool(piece)
+
+
+def _length(written: bytes) -> int:
+    """The one number that a Content-Length says, or that several of them say alike."""
+    told = {number.strip() for number in written.split(b",")}
+    number = told.pop()
+    if told or not number.isdigit():
+        raise AnswerMalformed("length")
+    return int(number)
