@@ -14,6 +14,8 @@ MAX_ANSWER = 64 * 1024
 """Bytes of one answer, headers included; the longest on the provider's page has about 250."""
 
 _PIECE = 16 * 1024
+_CHUNKED = -1
+_DIGITS = 18  # of a length; more than anybody sends, and few enough to be read as a number
 _CONTINUE, _OK, _NO_CONTENT, _NOT_MODIFIED = 100, 200, 204, 304
 
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
@@ -27,7 +29,7 @@ _FRAMING = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
-_LINE_ENDS = (b"\r\n", b"\n")
+_LINE_ENDS = (b"\r\n", b"\n", b"")
 
 
 class AnswerCut(Exception):
@@ -56,6 +58,7 @@ class AnswerReader:
         self._deadline = deadline
         self._room = MAX_ANSWER
         self._came = b""
+        self._ended = False
         self.status: int | None = None
         self.reusable = False
 
@@ -72,11 +75,12 @@ class AnswerReader:
         if status < _OK:
             # Not the last word (103): the real answer is still to come.
             raise AnswerMalformed("interim answer")
+        length = _length(status, framing)
         self.status = status
-        body, ended = self._framed(status, framing)
+        body = self._chunks() if length == _CHUNKED else self._exactly(length)
         connection = framing.get(b"connection", b"").lower()
         stays = b"close" not in connection if version else b"keep-alive" in connection
-        self.reusable = ended and stays and not self._came
+        self.reusable = stays and not (self._came or self._ended)
         return body
 
     def _head(self) -> tuple[int, int, Mapping[bytes, bytes]]:
@@ -92,28 +96,14 @@ class AnswerReader:
             framing[key] = b"%b,%b" % (framing[key], value) if key in framing else value
         return int(parts[1]), int(parts[2]), framing
 
-    def _framed(self, status: int, framing: Mapping[bytes, bytes]) -> tuple[bytes, bool]:
-        """The body, and whether its end was told by anything but the connection's."""
-        coding = framing.get(b"transfer-encoding", b"identity").strip().lower()
-        if coding not in {b"chunked", b"identity"}:
-            raise AnswerMalformed("transfer coding")
-        if status in {_NO_CONTENT, _NOT_MODIFIED}:
-            return b"", True
-        if coding == b"chunked":
-            return self._chunks(), True
-        if b"content-length" in framing:
-            return self._exactly(_length(framing[b"content-length"])), True
-        while self._more():
-            pass
-        return self._came, False
-
     def _chunks(self) -> bytes:
         body = b""
         while size := self._chunk_size():
             body += self._exactly(size)
-            if self._line() not in _LINE_ENDS:
+            if self._exactly(2) != b"\r\n":
                 raise AnswerMalformed("chunk")
-        while self._line() not in _LINE_ENDS:  # trailers
+        # Trailers; who hangs up in them has sent all of the body.
+        while self._line() not in _LINE_ENDS:
             pass
         return body
 
@@ -123,12 +113,20 @@ class AnswerReader:
         return int(line[1], 16)
 
     def _line(self) -> bytes:
+        """The next line with its end; without one, or empty, if the connection ended before."""
         while (end := self._came.find(b"\n") + 1) == 0:
-            self._need_more()
+            if not self._more():
+                end = len(self._came)
+                break
         line, self._came = self._came[:end], self._came[end:]
         return line
 
-    def _exactly(self, count: int) -> bytes:
+    def _exactly(self, count: int | None) -> bytes:
+        """The next ``count`` bytes; None takes all there are until the connection ends."""
+        if count is None:
+            while self._more():
+                pass
+            count = len(self._came)
         while len(self._came) < count:
             self._need_more()
         taken, self._came = self._came[:count], self._came[count:]
@@ -140,7 +138,7 @@ class AnswerReader:
 
     def _more(self) -> bool:
         """Take what has come; False at the connection's end."""
-        # urllib3's timeouts are per read: a server that drips a byte at a time never meets one.
+        # A socket's timeout is for each read: a server that drips a byte at a time never meets one.
         left = self._deadline - monotonic()
         if left <= 0:
             raise TimeoutError("answer not complete in time")
@@ -150,13 +148,25 @@ class AnswerReader:
         if self._room < 0:
             raise AnswerTooLarge
         self._came += piece
-        return bool(piece)
+        self._ended = not piece
+        return not self._ended
 
 
-def _length(written: bytes) -> int:
-    """The one number that a Content-Length says, or that several of them say alike."""
-    told = {number.strip() for number in written.split(b",")}
+def _length(status: int, framing: Mapping[bytes, bytes]) -> int | None:
+    """Bytes of the body, or ``_CHUNKED``; None if it ends with the connection."""
+    coding = framing.get(b"transfer-encoding", b"identity").strip().lower()
+    if coding not in {b"chunked", b"identity"}:
+        raise AnswerMalformed("transfer coding")
+    length = _CHUNKED if coding == b"chunked" else _told_length(framing)
+    return 0 if status in {_NO_CONTENT, _NOT_MODIFIED} else length
+
+
+def _told_length(framing: Mapping[bytes, bytes]) -> int | None:
+    if b"content-length" not in framing:
+        return None
+    # Several may say it, but alike.
+    told = {number.strip() for number in framing[b"content-length"].split(b",")}
     number = told.pop()
-    if told or not number.isdigit():
+    if told or not number.isdigit() or len(number) > _DIGITS:
         raise AnswerMalformed("length")
     return int(number)

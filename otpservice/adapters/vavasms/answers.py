@@ -93,7 +93,7 @@ def whole_number(value: object) -> int | None:
 
 def _parse(written: str) -> object:
     try:
-        return json.loads(written, parse_constant=_refuse, object_pairs_hook=_without_doubles)
+        return _DECODER.decode(written)
     except (ValueError, RecursionError):
         return None
 
@@ -108,6 +108,10 @@ def _without_doubles(pairs: list[tuple[str, object]]) -> dict[str, object]:
         # {"code": 913, "code": 0} says both; whoever picks one guesses.
         raise ValueError("a key twice")
     return found
+
+
+# json.loads would make one for each answer.
+_DECODER = json.JSONDecoder(parse_constant=_refuse, object_pairs_hook=_without_doubles)
 
 
 def _code(parsed: Mapping[str, object]) -> int | None:
