@@ -13,21 +13,22 @@ from time import monotonic
 MAX_ANSWER = 64 * 1024
 """Bytes of one answer, headers included; the longest on the provider's page has about 250."""
 
+Framing = Mapping[bytes, bytes]
+"""Lower-case headers by name, several of one name joined by commas."""
+
 _PIECE = 16 * 1024
 _CHUNKED = -1
 _DIGITS = 18  # of a length; more than anybody sends, and few enough to be read as a number
 _CONTINUE, _OK, _NO_CONTENT, _NOT_MODIFIED = 100, 200, 204, 304
 
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
+# A line that begins with a space goes on with the one before.
 _HEAD = re.compile(
-    rb"HTTP/1\.([0-9]) +([1-9][0-9]{2})(?: [^\r\n]*)?\r?\n"
-    rb"((?:[!-9;-~]+:[^\r\n]*\r?\n(?:[ \t][^\r\n]*\r?\n)*)*)\r?\n"
+    rb"HTTP/1\.([0-9]) +([1-9][0-9]{2})(?: .*|\r?)\n"
+    rb"(?![ \t])(?:(?:[!-9;-~]+:|[ \t]).*\n)*+\r?\n"
 )
 # What says where a body ends, and whether another answer may follow on this connection.
-_FRAMING = re.compile(
-    rb"^(connection|content-length|transfer-encoding):[ \t]*([^\r\n]*)",
-    re.IGNORECASE | re.MULTILINE,
-)
+_FRAMING = re.compile(rb"\n(connection|content-length|transfer-encoding):(.*)")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _LINE_ENDS = (b"\r\n", b"\n", b"")
 
@@ -78,23 +79,22 @@ class AnswerReader:
         length = _length(status, framing)
         self.status = status
         body = self._chunks() if length == _CHUNKED else self._exactly(length)
-        connection = framing.get(b"connection", b"").lower()
-        stays = b"close" not in connection if version else b"keep-alive" in connection
-        self.reusable = stays and not (self._came or self._ended)
+        self.reusable = _stays(version, framing) and not (self._came or self._ended)
         return body
 
-    def _head(self) -> tuple[int, int, Mapping[bytes, bytes]]:
-        """The minor version, the status and the headers of ``_FRAMING`` by name."""
+    def _head(self) -> tuple[bytes, int, Framing]:
+        """The minor version, the status, and what is said of the framing."""
         while not (end := _END_OF_HEAD.search(self._came)):
             self._need_more()
         head, self._came = self._came[: end.end()], self._came[end.end() :]
-        if not (parts := _HEAD.fullmatch(head)):
+        parts = _HEAD.fullmatch(head)
+        if not parts or head.count(b"\r") != head.count(b"\r\n"):
             raise AnswerMalformed("head")
         framing: dict[bytes, bytes] = {}
-        for name, value in _FRAMING.findall(parts[3]):
-            key = name.lower()
-            framing[key] = b"%b,%b" % (framing[key], value) if key in framing else value
-        return int(parts[1]), int(parts[2]), framing
+        for name, value in _FRAMING.findall(head.lower()):
+            said = value.strip()
+            framing[name] = b"%b,%b" % (framing[name], said) if name in framing else said
+        return parts[1], int(parts[2]), framing
 
     def _chunks(self) -> bytes:
         body = b""
@@ -152,16 +152,22 @@ class AnswerReader:
         return not self._ended
 
 
-def _length(status: int, framing: Mapping[bytes, bytes]) -> int | None:
+def _stays(version: bytes, framing: Framing) -> bool:
+    """Whether the server will take another request on this connection."""
+    said = framing.get(b"connection", b"")
+    return said.count(b"keep-alive") > 0 if version == b"0" else said.count(b"close") == 0
+
+
+def _length(status: int, framing: Framing) -> int | None:
     """Bytes of the body, or ``_CHUNKED``; None if it ends with the connection."""
-    coding = framing.get(b"transfer-encoding", b"identity").strip().lower()
+    coding = framing.get(b"transfer-encoding", b"identity")
     if coding not in {b"chunked", b"identity"}:
         raise AnswerMalformed("transfer coding")
     length = _CHUNKED if coding == b"chunked" else _told_length(framing)
     return 0 if status in {_NO_CONTENT, _NOT_MODIFIED} else length
 
 
-def _told_length(framing: Mapping[bytes, bytes]) -> int | None:
+def _told_length(framing: Framing) -> int | None:
     if b"content-length" not in framing:
         return None
     # Several may say it, but alike.

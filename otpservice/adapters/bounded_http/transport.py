@@ -203,10 +203,13 @@ def _reason(error: BaseException) -> str:
 
 def _written(headers: Mapping[str, str]) -> str:
     """The headers as they are sent, a line each."""
-    lines = [f"{name}: {value}" for name, value in headers.items()]
-    if not all(line.isascii() and line.isprintable() for line in lines):
-        raise ValueError("A header must be printable ASCII.")
-    return "".join(f"{line}\r\n" for line in lines)
+    lines = ""
+    for name, value in headers.items():
+        line = f"{name}: {value}"
+        if not (line.isascii() and line.isprintable()):
+            raise ValueError("A header must be printable ASCII.")
+        lines += f"{line}\r\n"
+    return lines
 
 
 def _host_field(target: Url) -> str:

@@ -6,7 +6,8 @@ trailing comma no JSON parser takes.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from codecs import BOM_UTF8
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -65,7 +66,7 @@ class Answer:
 def read_answer(http_status: int, body: bytes) -> Answer:
     """Make of ``body`` what can be made of it; never fails."""
     # Bytes that are not UTF-8 can only stand in texts for people.
-    written = body.decode("utf-8-sig", errors="replace")
+    written = body.removeprefix(BOM_UTF8).decode(errors="replace")
     parsed, sample = _parse(written), None
     if parsed is None:
         mended = _TRAILING_COMMA.sub(r"\1", written)
@@ -119,14 +120,11 @@ def _code(parsed: Mapping[str, object]) -> int | None:
 
 
 def _name(parsed: Mapping[str, object]) -> str | None:
-    return next(_names(parsed), None)
-
-
-def _names(parsed: Mapping[str, object]) -> Iterator[str]:
     for key in ("status", "message"):
         word = parsed.get(key)
         if isinstance(word, str) and _NAME.match(word):
-            yield word
+            return word
+    return None
 
 
 def _redacted(written: str) -> str:
