@@ -6,10 +6,10 @@ the key. Written in base64 they take a third less of Redis's memory than in hex,
 several times.
 """
 
-import hmac
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 from otpservice.verification.code import Code
 from otpservice.verification.phone import PhoneNumber
@@ -27,6 +27,29 @@ class PhoneDigest:
     name: str
 
 
+_BLOCK = 64  # bytes SHA-256 takes at a time
+
+
+class _Hmac:
+    """HMAC-SHA256 under one key (RFC 2104).
+
+    The key's own two blocks are hashed once; ``hmac.digest`` sets all up anew for every message,
+    which takes twice as long.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        key = sha256(key).digest() if len(key) > _BLOCK else key
+        padded = key.ljust(_BLOCK, b"\0")
+        self._inner = sha256(bytes(byte ^ 0x36 for byte in padded))
+        self._outer = sha256(bytes(byte ^ 0x5C for byte in padded))
+
+    def digest(self, message: bytes) -> bytes:
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(message)
+        outer.update(inner.digest())
+        return outer.digest()
+
+
 class Digester:
     """Digests under the service's secret keys.
 
@@ -36,7 +59,7 @@ class Digester:
     """
 
     def __init__(self, secrets: Sequence[bytes]) -> None:
-        self._secrets = tuple(secrets)
+        self._keys = tuple(map(_Hmac, secrets))
 
     def phones(self, phone: PhoneNumber) -> tuple[PhoneDigest, ...]:
         """The digests of a number, one per key, newest first."""
@@ -59,12 +82,16 @@ class Digester:
 
         Where it is part of a key, the first four are its hash tag.
         """
-        return _spelled(self._all(f"bucket:{kind}", value)[0][:18])
+        return _spelled(self._keys[0].digest(_message(f"bucket:{kind}", value))[:18])
 
-    def _all(self, purpose: str, value: str) -> tuple[bytes, ...]:
-        # The purpose keeps digests of different things apart that happen to have one spelling.
-        message = f"{purpose}\0{value}".encode()
-        return tuple(hmac.digest(secret, message, "sha256") for secret in self._secrets)
+    def _all(self, purpose: str, value: str) -> list[bytes]:
+        message = _message(purpose, value)
+        return [key.digest(message) for key in self._keys]
+
+
+def _message(purpose: str, value: str) -> bytes:
+    # The purpose keeps digests of different things apart that happen to have one spelling.
+    return f"{purpose}\0{value}".encode()
 
 
 def _spelled(digest: bytes) -> str:
