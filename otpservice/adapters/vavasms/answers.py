@@ -8,8 +8,7 @@ import json
 import re
 from codecs import BOM_UTF8
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,8}")
 # No digits: a name is logged, and a provider that echoes a phone number must not get it in there.
@@ -26,8 +25,7 @@ _SAMPLE_LENGTH = 300
 _LARGEST = 10**18
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """One answer.
 
     Attributes:
