@@ -1,8 +1,13 @@
 """What leaves for the provider, byte by byte."""
 
+from urllib.parse import urlencode
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from otpservice.adapters import vavasms
+from otpservice.adapters.vavasms.form import form
 from tests.adapters import vavasms_replies as page
 from tests.adapters.fake_provider import PASSWORD, USERNAME, FakeProvider, answer
 from tests.adapters.test_vavasms_page import balance, check, send, status, text
@@ -233,3 +238,8 @@ def test_a_status_path_stays_below_the_api(path):
         vavasms.VavasmsClient(
             url="https://vavasms.com/api", username="u", password="p", status_path=path
         )
+
+
+@given(st.dictionaries(st.sampled_from(["phone", "otp", "message"]), st.text()))
+def test_a_form_is_written_as_the_standard_library_writes_it(fields):
+    assert form(fields) == urlencode(fields)

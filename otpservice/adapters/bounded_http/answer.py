@@ -28,7 +28,7 @@ _HEAD = re.compile(
     rb"(?![ \t])(?:(?:[!-9;-~]+:|[ \t]).*\n)*+\r?\n"
 )
 # What says where a body ends, and whether another answer may follow on this connection.
-_FRAMING = re.compile(rb"\n(connection|content-length|transfer-encoding):(.*)")
+_FRAMING = re.compile(rb"\n(connection|content-length|transfer-encoding):(.*(?:\n[ \t].*)*)")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _LINE_ENDS = (b"\r\n", b"\n", b"")
 
@@ -161,10 +161,11 @@ def _stays(version: bytes, framing: Framing) -> bool:
 def _length(status: int, framing: Framing) -> int | None:
     """Bytes of the body, or ``_CHUNKED``; None if it ends with the connection."""
     coding = framing.get(b"transfer-encoding", b"identity")
-    if coding not in {b"chunked", b"identity"}:
+    has_no_body = status in {_NO_CONTENT, _NOT_MODIFIED}
+    if coding not in {b"chunked", b"identity"} or (has_no_body and coding == b"chunked"):
         raise AnswerMalformed("transfer coding")
     length = _CHUNKED if coding == b"chunked" else _told_length(framing)
-    return 0 if status in {_NO_CONTENT, _NOT_MODIFIED} else length
+    return 0 if has_no_body else length
 
 
 def _told_length(framing: Framing) -> int | None:
