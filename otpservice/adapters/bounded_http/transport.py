@@ -102,7 +102,7 @@ class Transport:
         self._connect_timeout = min(connect_timeout, timeout)
         self._connection = _connections(target, max_idle, ssl_context)
         self._pool_size = pool_size
-        # Used last, used next: so the others grow old and are let go of.
+        # The one used last is used next: it is the least likely to be closed by now.
         self._kept: deque[BoundedHTTPConnection] = deque()
         weakref.finalize(self, _close_all, self._kept)
 
