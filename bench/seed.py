@@ -8,7 +8,6 @@ than the others together.
 
 import socket
 from collections.abc import Iterator
-from dataclasses import replace
 from time import monotonic
 
 import hiredis
@@ -84,9 +83,7 @@ def _record(url: str, policy: Policy, first: int) -> tuple[bytes, int]:
 
 def _open(store: RedisStore, n: int) -> str:
     """Open a verification, as a hosted send does; returns the token in its id."""
-    request = replace(
-        SendRequest(Owner("hosted", "login"), PhoneNumber(phone(n))), hosted=True, code=None
-    )
+    request = SendRequest(Owner("hosted", "login"), PhoneNumber(phone(n)), hosted=True, code=None)
     reservation = store.reserve_send(request, _send_id(n))
     store.settle_send(reservation, Sending(SendOutcome.SENT, "vavasms-otp", hosted=True))
     return reservation.id[8:]

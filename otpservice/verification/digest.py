@@ -59,12 +59,15 @@ class Digester:
 
         Where it is part of a key, the first four are its hash tag.
         """
-        return _spelled(self._all(f"bucket:{kind}", value)[0][:18])
+        return _spelled(_digest(self._secrets[0], f"bucket:{kind}", value)[:18])
 
-    def _all(self, purpose: str, value: str) -> tuple[bytes, ...]:
-        # The purpose keeps digests of different things apart that happen to have one spelling.
-        message = f"{purpose}\0{value}".encode()
-        return tuple(hmac.digest(secret, message, "sha256") for secret in self._secrets)
+    def _all(self, purpose: str, value: str) -> list[bytes]:
+        return [_digest(secret, purpose, value) for secret in self._secrets]
+
+
+def _digest(secret: bytes, purpose: str, value: str) -> bytes:
+    # The purpose keeps digests of different things apart that happen to have one spelling.
+    return hmac.digest(secret, f"{purpose}\0{value}".encode(), "sha256")
 
 
 def _spelled(digest: bytes) -> str:

@@ -5,13 +5,19 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import phonenumbers
-from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, NumberParseException, PhoneNumberType
+from phonenumbers import (
+    COUNTRY_CODE_TO_REGION_CODE,
+    NumberParseException,
+    PhoneNumberType,
+)
 
 from otpservice.verification.errors import DestinationBlocked, InvalidPhone
 
 # phonenumbers also reads letters ("FLOWERS" dials), extensions and other alphabets' digits. One
 # bucket per phone and no surprise recipients: only what people type on a keypad, and only there.
 _SPELLING = re.compile(r"\+?[0-9(][0-9 ().\-/]{3,30}\Z")
+
+_REGIONS = {str(code): regions for code, regions in COUNTRY_CODE_TO_REGION_CODE.items()}
 
 # Where nobody can tell the two apart (North America), a number that may be mobile is taken.
 _MOBILE = {PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE}
@@ -47,10 +53,11 @@ class PhoneNumber:
                 "A phone number is digits, with an optional leading + and spaces, dots, dashes or "
                 "brackets between them."
             )
-        number = _read(spelled, region)
-        if number is None:
+        read = _read(spelled, region)
+        if read is None:
             raise InvalidPhone(_why_invalid(spelled, region))
-        if phonenumbers.number_type(number) not in _MOBILE:
+        number, kind = read
+        if kind not in _MOBILE:
             raise InvalidPhone("This is not a mobile number, so it cannot receive the SMS.")
         return cls(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
 
@@ -66,7 +73,7 @@ class PhoneNumber:
     @property
     def country(self) -> str:
         """ISO 3166 code of the country the number belongs to: ``CI``."""
-        regions = COUNTRY_CODE_TO_REGION_CODE[int(self._calling_code)]
+        regions = _REGIONS[self._calling_code]
         if len(regions) == 1:
             return regions[0]
         return phonenumbers.region_code_for_number(phonenumbers.parse(self.e164)) or ""
@@ -85,26 +92,33 @@ class PhoneNumber:
 
     @property
     def _calling_code(self) -> str:
-        """``225``: one to three digits, none of them the beginning of another."""
-        return next(
-            self.e164[1:end]
-            for end in range(2, 5)
-            if int(self.e164[1:end]) in COUNTRY_CODE_TO_REGION_CODE
-        )
+        return _calling_code(self.e164)
 
     def __str__(self) -> str:
         return self.masked
 
 
-def _read(spelled: str, region: str) -> phonenumbers.PhoneNumber | None:
-    """National first; failing that, digits that are an international number without its plus."""
+def _calling_code(e164: str) -> str:
+    """``225``: one to three digits, none of them the beginning of another; "" if there is none."""
+    for end in (2, 3, 4):
+        if e164[1:end] in _REGIONS:
+            return e164[1:end]
+    return ""
+
+
+def _read(spelled: str, region: str) -> tuple[phonenumbers.PhoneNumber, int] | None:
+    """The number and what kind it is.
+
+    National first; failing that, digits that are an international number without its plus.
+    """
     for candidate in (spelled, f"+{spelled}"):
         try:
             number = phonenumbers.parse(candidate, region)
         except NumberParseException:
             continue
-        if phonenumbers.is_valid_number(number) and not number.extension:
-            return number
+        kind = phonenumbers.number_type(number)
+        if kind != PhoneNumberType.UNKNOWN and not number.extension:
+            return number, kind
     return None
 
 

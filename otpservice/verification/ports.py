@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from otpservice.verification.code import Code
 from otpservice.verification.owner import Owner
@@ -22,8 +22,7 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class SendRequest:
+class SendRequest(NamedTuple):
     """One SMS somebody asks for, with all that limits it.
 
     Attributes:
@@ -47,8 +46,7 @@ class SendRequest:
     trusted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SendReservation:
+class SendReservation(NamedTuple):
     """One SMS that may now be sent, or has to be settled as not sent.
 
     Attributes:
@@ -81,8 +79,7 @@ class SendOutcome(StrEnum):
     GIVEN_BACK = "back"  # surely not sent
 
 
-@dataclass(frozen=True, slots=True)
-class Sending:
+class Sending(NamedTuple):
     """By which route an SMS went, and what became of it.
 
     Attributes:

@@ -1,8 +1,7 @@
 """Ways to send a code, and what they are told of an SMS."""
 
-from dataclasses import dataclass
 from time import monotonic
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from otpservice.verification.code import Code
 from otpservice.verification.owner import Owner
@@ -12,8 +11,7 @@ PLACEHOLDER = "##OTP##"
 """Where the code goes in a template; VavaSMS's word."""
 
 
-@dataclass(frozen=True, slots=True)
-class OutgoingCode:
+class OutgoingCode(NamedTuple):
     """One SMS with a code, as a route is asked to send it.
 
     Attributes:

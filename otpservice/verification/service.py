@@ -3,10 +3,10 @@
 import logging
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from otpservice.verification.code import Code
 from otpservice.verification.errors import (
@@ -53,8 +53,7 @@ _DELIVERY_KEPT = 30
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(NamedTuple):
     """A verification somebody may now confirm.
 
     Attributes:
@@ -246,7 +245,7 @@ class VerificationService:
         """The request, with a code of ours if one of its routes is local."""
         hosted = [name in self._hosted for name in routes]
         code = None if all(hosted) else Code.random(self._policy.code_length)
-        return replace(request, hosted=any(hosted), code=code)
+        return request._replace(hosted=any(hosted), code=code)
 
     def _send_by_first(
         self, routes: Sequence[str], message: OutgoingCode, *, hosted: bool

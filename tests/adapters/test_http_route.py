@@ -6,7 +6,6 @@ import json
 import logging
 import re
 import threading
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -29,7 +28,7 @@ KNOWN = (
     '{"test": 2432232314}',
     "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
 )
-MESSAGE = replace(outgoing(), code=Code("012345"), template="Votre code à vous : ##OTP##")
+MESSAGE = outgoing()._replace(code=Code("012345"), template="Votre code à vous : ##OTP##")
 TAKEN = answer("", "202 X")
 README = Path(__file__).resolve().parents[2] / "README.md"
 

@@ -1,7 +1,5 @@
 """The route over text/single: what it asks for, and of whom."""
 
-from dataclasses import replace
-
 import pytest
 
 from otpservice.adapters import vavasms
@@ -13,7 +11,7 @@ from tests.adapters import vavasms_replies as page
 from tests.adapters.fake_provider import FakeProvider, answer
 from tests.adapters.test_hosted_route import outgoing
 
-MESSAGE = replace(outgoing(), code=Code("012345"))
+MESSAGE = outgoing()._replace(code=Code("012345"))
 
 
 def test_a_send_asks_for_one_text_to_one_number_with_the_code_in_place():

@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -280,7 +280,7 @@ def test_a_route_is_shared_by_threads_and_each_sms_leaves_once(making):
     numbers = [f"+22507090000{n:02}" for n in range(40)]
     with FakeProvider(making.sent) as provider, ThreadPoolExecutor(8) as threads:
         route = making.make(provider.url, 5)
-        messages = [replace(MESSAGE, phone=PhoneNumber(number)) for number in numbers]
+        messages = [MESSAGE._replace(phone=PhoneNumber(number)) for number in numbers]
         assert set(threads.map(route.send, messages)) == {making.message_id}
         seen = [re.search(r"22507090000[0-9]{2}", r.body.decode())[0] for r in provider.requests]
     assert sorted(f"+{number}" for number in seen) == numbers
@@ -317,7 +317,7 @@ def client(server):
     client.close()
 
 
-TO_THE_SANDBOX = replace(MESSAGE, sender_id="DEMO")
+TO_THE_SANDBOX = MESSAGE._replace(sender_id="DEMO")
 
 
 def test_a_text_arrives_in_the_sandbox_with_our_code_in_it(sandbox, client):

@@ -1,6 +1,10 @@
 """What stands in Redis in place of phones and codes."""
 
+import hmac
 import re
+from base64 import urlsafe_b64encode
+
+import pytest
 
 from otpservice.verification.code import Code
 from otpservice.verification.digest import Digester
@@ -29,3 +33,12 @@ def test_a_tag_is_four_hex_digits():
     assert len(digest.tag) == 4
     assert int(digest.tag, 16) >= 0
     assert re.fullmatch(r"[A-Za-z0-9_-]{20}", digest.name)
+
+
+@pytest.mark.parametrize("length", [1, 32, 63, 64, 65, 200])
+def test_a_digest_is_hmac_sha256_cut_off(length):
+    key = bytes(range(length))
+    whole = hmac.digest(key, b"bucket:id\0caf\xc3\xa9", "sha256")
+    digester = Digester([key])
+    for _ in range(2):  # the first leaves nothing behind for the second
+        assert digester.bucket("id", "caf\xe9") == urlsafe_b64encode(whole[:18]).decode()

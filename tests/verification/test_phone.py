@@ -2,6 +2,7 @@
 
 import string
 
+import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -142,3 +143,65 @@ def test_separators_never_change_the_number(separators, prefix):
     digits = "0709000001"
     spelling = "".join(d + s for d, s in zip(digits, [*separators, ""], strict=True))
     assert PhoneNumber.parse(prefix + spelling, region="CI").e164 == "+2250709000001"
+
+
+EXAMPLES = [
+    phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    for region in sorted(phonenumbers.SUPPORTED_REGIONS)
+    if (number := phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE))
+]
+CODES = sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
+MOBILE = {
+    phonenumbers.PhoneNumberType.MOBILE,
+    phonenumbers.PhoneNumberType.FIXED_LINE_OR_MOBILE,
+}
+
+
+def as_the_library_reads(spelling, region):
+    """E.164 of a mobile number, or None, by what ``phonenumbers`` is documented to do."""
+    for candidate in (spelling, f"+{spelling}"):
+        try:
+            number = phonenumbers.parse(candidate, region)
+        except phonenumbers.NumberParseException:
+            continue
+        if phonenumbers.is_valid_number(number) and not number.extension:
+            is_mobile = phonenumbers.number_type(number) in MOBILE
+            e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+            return e164 if is_mobile else None
+    return None
+
+
+def assert_read_alike(spelling, region):
+    expected = as_the_library_reads(spelling, region)
+    try:
+        phone = PhoneNumber.parse(spelling, region=region)
+    except InvalidPhone:
+        assert expected is None
+    else:
+        assert phone.e164 == expected
+        assert phone.country == phonenumbers.region_code_for_number(phonenumbers.parse(expected))
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_a_number_of_any_country_is_read_as_the_library_reads_it(example):
+    for spelling in (example, example[1:], f"00{example[1:]}", f"{example[:6]} {example[6:]}"):
+        assert_read_alike(spelling, "CI")
+
+
+@given(
+    st.sampled_from(EXAMPLES),
+    st.integers(min_value=2, max_value=14),
+    st.text(string.digits, max_size=3),
+    st.sampled_from(["CI", "ML", "FR", "IT", "US"]),
+)
+def test_a_number_with_other_digits_is_read_as_the_library_reads_it(example, at, digits, region):
+    assert_read_alike(example[:at] + digits + example[at + len(digits) :], region)
+
+
+@given(
+    st.sampled_from(["+", "", "00"]),
+    st.sampled_from(CODES),
+    st.text("00123456789", min_size=4, max_size=13),
+)
+def test_any_digits_after_a_calling_code_are_read_as_the_library_reads_them(plus, code, digits):
+    assert_read_alike(f"{plus}{code}{digits}", "CI")

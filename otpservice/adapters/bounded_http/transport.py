@@ -1,19 +1,25 @@
 """One POST to a provider: within its deadline, to nobody else, and never twice."""
 
-import http.client
 import ipaddress
 import ssl
-from collections.abc import Mapping
+import weakref
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 
-from urllib3 import BaseHTTPResponse, Timeout
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationParseError
+from urllib3.exceptions import ConnectTimeoutError, LocationParseError
 from urllib3.util import Url, parse_url
 
+from otpservice.adapters.bounded_http.answer import (
+    AnswerCut,
+    AnswerMalformed,
+    AnswerReader,
+    AnswerTooLarge,
+)
 from otpservice.adapters.bounded_http.connection import (
-    MAX_ANSWER,
     BoundedHTTPConnection,
     BoundedHTTPSConnection,
 )
@@ -31,6 +37,8 @@ TURNED_AWAY = frozenset({429, 503})
 
 NOT_DONE = frozenset({*range(300, 400), 404, 405, 413})
 """HTTP statuses that say for sure that nothing was done: not here, not so, not that much."""
+
+_PORTS = {"http": 80, "https": 443}
 
 _HEADERS = {
     "Accept": "application/json",
@@ -62,14 +70,6 @@ class Reply:
     body: bytes = field(repr=False)
 
 
-class _PlainPool(HTTPConnectionPool):
-    ConnectionCls = BoundedHTTPConnection
-
-
-class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls = BoundedHTTPSConnection
-
-
 class Transport:
     """Connections to one server, shared by any number of threads.
 
@@ -98,20 +98,14 @@ class Transport:
     ) -> None:
         target = _safe(url)
         self._path = target.path or "/"
+        self._lines = _written({"Host": _host_field(target), **_HEADERS})
         self._timeout = timeout
         self._connect_timeout = min(connect_timeout, timeout)
-        if target.scheme == "http":
-            self._pool: HTTPConnectionPool = _PlainPool(
-                target.host or "", target.port, maxsize=pool_size, max_idle=max_idle
-            )
-        else:
-            self._pool = _TlsPool(
-                target.host or "",
-                target.port,
-                maxsize=pool_size,
-                max_idle=max_idle,
-                ssl_context=_checking(ssl_context),
-            )
+        self._connection = _connections(target, max_idle, ssl_context)
+        self._pool_size = pool_size
+        # The one used last is used next: it is the least likely to be closed by now.
+        self._kept: deque[BoundedHTTPConnection] = deque()
+        weakref.finalize(self, _close_all, self._kept)
 
     def post(
         self,
@@ -133,7 +127,7 @@ class Transport:
             NoConnection: surely not sent.
             AnswerLost: perhaps sent.
         """
-        path = f"{self._path.rstrip('/')}/{below}" if below else self._path
+        request = self._request(body, headers, below)
         total = self._timeout if within is None else min(self._timeout, within)
         # Half of the time is for the answer, or for whoever is asked if nobody can be reached here.
         connect = min(self._connect_timeout, total / (2 * MAX_TRIES))
@@ -144,62 +138,100 @@ class Transport:
             if left <= 0:
                 break
             try:
-                timeout = Timeout(connect=min(connect, left), total=left)
-                with aside():
-                    return self._exchange(path, body, headers, timeout)
+                connection = self._connected(min(connect, left))
             except ConnectTimeoutError as error:
                 failure = _reason(error)
-        # Outside the handler: urllib3's errors hold addresses and bodies, and would be chained.
+            else:
+                return self._exchange(connection, request, deadline)
+        # Outside the handler: urllib3's errors hold addresses, and would be chained.
         raise NoConnection(failure)
 
     def close(self) -> None:
-        """Close the connections that are not in use."""
-        self._pool.close()
+        """Close the connections that are not in use, and keep none from now on."""
+        self._pool_size = 0
+        _close_all(self._kept)
+
+    def _request(self, body: bytes, headers: Mapping[str, str], below: str) -> bytes:
+        path = f"{self._path.rstrip('/')}/{below}" if below else self._path
+        lines = f"POST {path} HTTP/1.1\r\n{self._lines}{_written(headers)}"
+        return f"{lines}Content-Length: {len(body)}\r\n\r\n".encode("ascii") + body
+
+    def _connected(self, timeout: float) -> BoundedHTTPConnection:
+        """A kept connection that is still good, or a new one."""
+        with suppress(IndexError):
+            while True:
+                kept = self._kept.pop()
+                if kept.is_connected:
+                    return kept
+                kept.close()
+        connection = self._connection(timeout=timeout)
+        with aside():
+            connection.connect()
+        return connection
 
     def _exchange(
-        self, path: str, body: bytes, headers: Mapping[str, str], timeout: Timeout
+        self, connection: BoundedHTTPConnection, request: bytes, deadline: float
     ) -> Reply:
-        response, failure = None, ""
+        answer, failure = AnswerReader(connection.sock, deadline), ""
         try:
-            response = self._ask(path, body, headers, timeout)
-            return Reply(response.status, _whole_body(response))
-        except ConnectTimeoutError:
-            raise
-        except (HTTPError, http.client.HTTPException, OSError, ValueError) as error:
+            connection.deliver(request, max(deadline - monotonic(), 0.001))
+            body = answer.body()
+        except (AnswerCut, AnswerMalformed, AnswerTooLarge, OSError) as error:
             failure = _reason(error)
-        raise AnswerLost(failure, response.status if response else None)
+        finally:
+            self._let_go(connection, reusable=answer.reusable)
+        if failure or answer.status is None:
+            raise AnswerLost(failure, answer.status)
+        return Reply(answer.status, body)
 
-    def _ask(
-        self, path: str, body: bytes, headers: Mapping[str, str], timeout: Timeout
-    ) -> BaseHTTPResponse:
-        return self._pool.urlopen(
-            "POST",
-            path,
-            body=body,
-            headers={**_HEADERS, **headers},
-            retries=False,
-            redirect=False,
-            timeout=timeout,
-            preload_content=False,
-            decode_content=False,
-        )
+    def _let_go(self, connection: BoundedHTTPConnection, *, reusable: bool) -> None:
+        if reusable and len(self._kept) < self._pool_size:
+            connection.unused_since = monotonic()
+            self._kept.append(connection)
+        else:
+            connection.close()
 
 
-def _whole_body(response: BaseHTTPResponse) -> bytes:
-    body = bytearray()
-    try:
-        # Until it is empty: only then urllib3 tells a body that was cut from one that ended.
-        while chunk := response.read(MAX_ANSWER, decode_content=False):
-            body += chunk
-    finally:
-        response.close()
-    return bytes(body)
+def _close_all(connections: deque[BoundedHTTPConnection]) -> None:
+    with suppress(IndexError):
+        while True:
+            connections.pop().close()
 
 
 def _reason(error: BaseException) -> str:
-    """Class names only: the texts of urllib3's errors hold addresses and parts of answers."""
+    """Class names only: the texts of urllib3's errors hold addresses."""
     inner = [type(arg).__name__ for arg in error.args if isinstance(arg, BaseException)]
     return " ".join([type(error).__name__, *inner])
+
+
+def _written(headers: Mapping[str, str]) -> str:
+    """The headers as they are sent, a line each."""
+    lines = ""
+    for name, value in headers.items():
+        line = f"{name}: {value}"
+        if not (line.isascii() and line.isprintable()):
+            raise ValueError("A header must be printable ASCII.")
+        lines += f"{line}\r\n"
+    return lines
+
+
+def _host_field(target: Url) -> str:
+    host = (target.host or "").partition("%")[0].rstrip(".")
+    closed = f"{host}]" if host.startswith("[") and not host.endswith("]") else host
+    usual = target.port in {None, _PORTS[target.scheme or ""]}
+    return closed if usual else f"{closed}:{target.port}"
+
+
+def _connections(
+    target: Url, max_idle: float, ssl_context: ssl.SSLContext | None
+) -> Callable[..., BoundedHTTPConnection]:
+    """What makes a connection to ``target``; of its arguments only the timeout is left."""
+    host, scheme = (target.host or "").strip("[]"), target.scheme or ""
+    port = target.port or _PORTS[scheme]
+    if scheme == "http":
+        return partial(BoundedHTTPConnection, host, port, max_idle=max_idle)
+    context = _checking(ssl_context)
+    return partial(BoundedHTTPSConnection, host, port, max_idle=max_idle, ssl_context=context)
 
 
 def _safe(url: str) -> Url:

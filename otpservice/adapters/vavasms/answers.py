@@ -6,9 +6,9 @@ trailing comma no JSON parser takes.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import NoReturn
+from codecs import BOM_UTF8
+from collections.abc import Mapping
+from typing import NamedTuple, NoReturn
 
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,8}")
 # No digits: a name is logged, and a provider that echoes a phone number must not get it in there.
@@ -25,8 +25,7 @@ _SAMPLE_LENGTH = 300
 _LARGEST = 10**18
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """One answer.
 
     Attributes:
@@ -65,7 +64,7 @@ class Answer:
 def read_answer(http_status: int, body: bytes) -> Answer:
     """Make of ``body`` what can be made of it; never fails."""
     # Bytes that are not UTF-8 can only stand in texts for people.
-    written = body.decode("utf-8-sig", errors="replace")
+    written = body.removeprefix(BOM_UTF8).decode(errors="replace")
     parsed, sample = _parse(written), None
     if parsed is None:
         mended = _TRAILING_COMMA.sub(r"\1", written)
@@ -93,7 +92,7 @@ def whole_number(value: object) -> int | None:
 
 def _parse(written: str) -> object:
     try:
-        return json.loads(written, parse_constant=_refuse, object_pairs_hook=_without_doubles)
+        return _DECODER.decode(written)
     except (ValueError, RecursionError):
         return None
 
@@ -110,19 +109,20 @@ def _without_doubles(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return found
 
 
+# json.loads would make one for each answer.
+_DECODER = json.JSONDecoder(parse_constant=_refuse, object_pairs_hook=_without_doubles)
+
+
 def _code(parsed: Mapping[str, object]) -> int | None:
     return whole_number(parsed.get("code"))
 
 
 def _name(parsed: Mapping[str, object]) -> str | None:
-    return next(_names(parsed), None)
-
-
-def _names(parsed: Mapping[str, object]) -> Iterator[str]:
     for key in ("status", "message"):
         word = parsed.get(key)
         if isinstance(word, str) and _NAME.match(word):
-            yield word
+            return word
+    return None
 
 
 def _redacted(written: str) -> str:

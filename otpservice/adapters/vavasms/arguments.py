@@ -7,6 +7,7 @@ CODE = re.compile(r"[0-9]{4,9}")
 SENDER_ID = re.compile(r"[A-Za-z0-9]{3,11}")
 LANGUAGE = re.compile(r"[A-Za-z]{2}(?:[-_][A-Za-z]{2})?")
 PATH = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*")
+_HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 OTP_LENGTHS = range(4, 10)
 
 
@@ -27,6 +28,6 @@ def filled(value: str) -> str:
 def encodable(value: str, what: str) -> str:
     """``value``, if UTF-8 can write it: half a surrogate pair cannot be sent."""
     # Not by trying: the error of a failed encoding carries the whole text with it.
-    if any("\ud800" <= character <= "\udfff" for character in value):
+    if _HALF_A_PAIR.search(value):
         raise ValueError(f"{what} must be text that can be written as UTF-8.")
     return value

@@ -114,8 +114,11 @@ class VavasmsClient:
             ssl_context=ssl_context,
         )
         self._url = url
-        self._credentials = {"username": username, "password": password}
-        self._lang = matching(LANGUAGE, lang, "A language") if lang else None
+        self._credentials = (username, password)
+        always = {"username": username, "password": password}
+        if lang:
+            always["lang"] = matching(LANGUAGE, lang, "A language")
+        self._always = urlencode(always)
         self._plus = "+" if plus_sign else ""
         self._verify_sender_id = verify_sender_id
         self._status = (
@@ -241,12 +244,11 @@ class VavasmsClient:
         return receipt
 
     def _ask(self, operation: Operation, fields: Mapping[str, str], within: float | None) -> Answer:
-        lang = {"lang": self._lang} if self._lang else {}
-        form = urlencode(self._credentials | dict(fields) | lang).encode("ascii")
+        body = f"{self._always}&{urlencode(fields)}" if fields else self._always
         reply: Reply | type[VavasmsError]
         try:
             reply = self._transport.post(
-                form, _HEADERS, below=f"v1/{operation.path}", within=within
+                body.encode("ascii"), _HEADERS, below=f"v1/{operation.path}", within=within
             )
         except NoConnection as error:
             reply, reason = Unavailable, str(error)
@@ -265,7 +267,7 @@ class VavasmsClient:
         if receipt is not None:
             return receipt
         # A provider that echoes what it was sent must not get it into a log.
-        echoed = answer.name is not None and answer.name in self._credentials.values()
+        echoed = answer.name is not None and answer.name in self._credentials
         raise refusal(operation, answer)(
             operation.name,
             http_status=answer.http_status,

@@ -13,7 +13,7 @@ class VavasmsError(Exception):
         http_status: of its answer, None if there was none.
         code: the error code in its answer (901), None if none could be read.
         name: the error's name in its answer (``INVALID_CREDENTIALS``), None if it gave none.
-        reason: what went wrong below HTTP, a class name (``ReadTimeoutError``), else empty.
+        reason: what went wrong below HTTP, a class name (``TimeoutError``), else empty.
     """
 
     def __init__(

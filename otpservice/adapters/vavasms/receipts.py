@@ -67,9 +67,8 @@ def read_balance(answer: Answer) -> Balance | None:
 
 def read_text_receipt(answer: Answer, phones: int) -> TextReceipt | None:
     """Proof that all ``phones`` texts were accepted, if the answer is one."""
-    if len(answer.message_ids) != phones:
-        return None
-    return TextReceipt(text(answer.fields.get("lot_id")) or "", answer.message_ids)
+    ids = answer.message_ids
+    return TextReceipt(text(answer.fields.get("lot_id")) or "", ids) if len(ids) == phones else None
 
 
 def read_statuses(answer: Answer) -> tuple[TextStatus, ...] | None:
@@ -88,7 +87,8 @@ def read_statuses(answer: Answer) -> tuple[TextStatus, ...] | None:
 
 def read_otp_receipt(answer: Answer) -> OtpReceipt | None:
     """Proof that the SMS was accepted, if the answer is one."""
-    return OtpReceipt(answer.message_ids[0]) if answer.message_ids else None
+    ids = answer.message_ids
+    return OtpReceipt(ids[0]) if ids else None
 
 
 def read_otp_verified(answer: Answer) -> OtpVerified | None:
