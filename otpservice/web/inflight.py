@@ -2,9 +2,10 @@
 
 from threading import BoundedSemaphore
 
-from flask import Flask, g, request
+from flask import Flask
 
 from otpservice.meter import NO_METER, Meter
+from otpservice.web.current import current_request, facts
 from otpservice.web.requests import Overloaded
 
 _PROBES = frozenset({"health.live", "health.ready"})
@@ -20,15 +21,17 @@ def limit_in_flight(app: Flask, limit: int, meter: Meter = NO_METER) -> None:
 
     @app.before_request
     def enter() -> None:
-        if request.endpoint in _PROBES:
+        if current_request().endpoint in _PROBES:
             return
         if not slots.acquire(blocking=False):
             raise Overloaded
-        g.has_slot = True
+        facts().has_slot = True
         meter.entered()
 
     @app.teardown_request
     def leave(_error: BaseException | None) -> None:
-        if g.pop("has_slot", False):
+        known = facts()
+        if known.has_slot:
+            known.has_slot = False
             slots.release()
             meter.left()

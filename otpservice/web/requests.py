@@ -7,11 +7,11 @@ from functools import wraps
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import parse_qsl
 
-from flask import g, request
 from marshmallow import Schema, ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from otpservice.apps import App, Apps
+from otpservice.web.current import current_request, facts
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -68,7 +68,7 @@ class RateLimited(Exception):
 
 
 def authenticated(apps: Apps, scope: str) -> Callable[[View], View]:
-    """Decorate a view: it runs only for an app with ``scope``, which it finds as ``g.app``.
+    """Decorate a view: it runs only for an app with ``scope``, which it finds by ``caller()``.
 
     Raises:
         Unauthorized: no key or a wrong one.
@@ -78,8 +78,8 @@ def authenticated(apps: Apps, scope: str) -> Callable[[View], View]:
     def decorate(view: View) -> View:
         @wraps(view)
         def checked(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the view takes
-            g.app = _caller(apps)
-            if scope not in g.app.scopes:
+            app = facts().app = _authenticated(apps)
+            if scope not in app.scopes:
                 raise Forbidden(f"This API key has not the scope {scope!r}.")
             return view(*args, **kwargs)
 
@@ -88,10 +88,11 @@ def authenticated(apps: Apps, scope: str) -> Callable[[View], View]:
     return decorate
 
 
-def _caller(apps: Apps) -> App:
-    authorization = request.headers.get("Authorization")
+def _authenticated(apps: Apps) -> App:
+    headers = current_request().headers
+    authorization = headers.get("Authorization")
     if authorization is None:
-        key = request.headers.get("X-API-Key", "")
+        key = headers.get("X-API-Key", "")
     else:
         scheme, _, key = authorization.partition(" ")
         if scheme.lower() != "bearer":
@@ -112,6 +113,7 @@ def read_fields(query: Collection[str] = ()) -> dict[str, Any]:
         UnsupportedMediaType: it is neither.
         InvalidRequest: it cannot be read.
     """
+    request = current_request()
     if unknown := request.args.keys() - set(query):
         _refuse_names("Unknown query parameter.", unknown)
     if twice := [name for name, values in request.args.lists() if len(values) > 1]:
@@ -132,6 +134,7 @@ def read_body() -> bytes:
         RequestEntityTooLarge: it is longer than ``MAX_CONTENT_LENGTH``.
         InvalidRequest: the caller went away before its end.
     """
+    request = current_request()
     data = request.get_data()
     if request.content_length is None:  # in chunks
         if request.environ["wsgi.input"].read(1):
