@@ -2,8 +2,8 @@
 
 import logging
 import re
+import secrets
 import time
-import uuid
 
 from flask import Flask, Request, Response, has_request_context
 
@@ -28,7 +28,7 @@ def register_events(app: Flask, meter: Meter = NO_METER) -> None:
         known = facts()
         known.began = time.monotonic()
         offered = current_request().headers.get("X-Request-Id", "")
-        known.request_id = offered if _REQUEST_ID.match(offered) else uuid.uuid4().hex
+        known.request_id = offered if _REQUEST_ID.match(offered) else secrets.token_hex(16)
         request_id_var.set(known.request_id)
 
     @app.teardown_request
@@ -38,9 +38,9 @@ def register_events(app: Flask, meter: Meter = NO_METER) -> None:
     @app.after_request
     def finish(response: Response) -> Response:
         known, request = facts(), current_request()
-        response.headers["X-Request-Id"] = known.request_id
-        response.headers["Cache-Control"] = "no-store"
-        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers.add("X-Request-Id", known.request_id)
+        response.headers.add("Cache-Control", "no-store")
+        response.headers.add("X-Content-Type-Options", "nosniff")
         # Probes come every second and say nothing new.
         level = logging.DEBUG if request.endpoint in _QUIET else logging.INFO
         log.log(level, "request", extra=_told(known, request, response.status_code))

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flask import Flask, Response, make_response
+from flask import Flask, Response
 from limits.errors import StorageError
 from werkzeug.exceptions import HTTPException
 
 from otpservice.verification import errors
 from otpservice.verification.idempotency import IdempotencyInProgress, IdempotencyMismatch
+from otpservice.web.answers import json_answer
 from otpservice.web.current import facts
 from otpservice.web.requests import (
     Forbidden,
@@ -310,8 +311,4 @@ def problem_response(
         "request_id": known.request_id,
         **members,
     }
-    response = make_response(body)
-    response.status_code = problem.status
-    response.mimetype = "application/problem+json"
-    response.headers.update(headers)
-    return response
+    return json_answer(body, problem.status, headers, "application/problem+json")

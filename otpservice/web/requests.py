@@ -8,6 +8,7 @@ from typing import Any, NoReturn, TypeVar
 from urllib.parse import parse_qsl
 
 from marshmallow import Schema, ValidationError
+from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from otpservice.apps import App, Apps
@@ -114,15 +115,20 @@ def read_fields(query: Collection[str] = ()) -> dict[str, Any]:
         InvalidRequest: it cannot be read.
     """
     request = current_request()
-    if unknown := request.args.keys() - set(query):
-        _refuse_names("Unknown query parameter.", unknown)
-    if twice := [name for name, values in request.args.lists() if len(values) > 1]:
-        _refuse_names("Given more than once.", twice)
+    if request.query_string:
+        _check_query(request.args, query)
     if request.mimetype == "application/json":
         return _read_json(read_body())
     if request.mimetype == "application/x-www-form-urlencoded":
         return _read_form(read_body())
     raise UnsupportedMediaType
+
+
+def _check_query(given: MultiDict[str, str], allowed: Collection[str]) -> None:
+    if unknown := given.keys() - set(allowed):
+        _refuse_names("Unknown query parameter.", unknown)
+    if twice := [name for name, values in given.lists() if len(values) > 1]:
+        _refuse_names("Given more than once.", twice)
 
 
 def read_body() -> bytes:
@@ -160,8 +166,7 @@ def load(schema: Schema, fields: dict[str, Any]) -> dict[str, Any]:
 
 def _read_json(data: bytes) -> dict[str, Any]:
     try:
-        # Of two members with one name Python takes the last; who wrote the first would be fooled.
-        fields = json.loads(data.decode(), object_pairs_hook=_once, parse_constant=_no_constant)
+        fields = _decode(data.decode())
         if b"\\u" in data:  # half of a surrogate pair is JSON, but no text
             json.dumps(fields, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
@@ -192,6 +197,10 @@ def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(_name: str) -> NoReturn:
     raise ValueError("NaN and Infinity are not JSON")
+
+
+# Of two members with one name Python takes the last; who wrote the first would be fooled.
+_decode = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant).decode
 
 
 def _refuse_names(why: str, names: Any) -> NoReturn:  # noqa: ANN401 - any iterable of names

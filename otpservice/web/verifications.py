@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from flask import Blueprint, Response, make_response, request
+from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
 from otpservice.settings import Settings
@@ -11,6 +11,7 @@ from otpservice.verification.idempotency import Finished
 from otpservice.verification.phone import PhoneNumber
 from otpservice.verification.ports import SendRequest, SendReservation, Verification
 from otpservice.verification.service import VerificationService
+from otpservice.web.answers import json_answer
 from otpservice.web.current import caller, facts
 from otpservice.web.dryrun import asks_for_dry_run, dry_run
 from otpservice.web.idempotency import Answer, Once
@@ -74,7 +75,7 @@ def _add_login_code(
         body = load(schema, fields)
         app = caller()
         routes = app.routes or settings.routes
-        if asks_for_dry_run(request.args):
+        if request.query_string and asks_for_dry_run(request.args):
             once.require_key()
             return dry_run(lambda: service.preview(intake.send_request(body), routes=routes))
         asked = intake.send_request(body)
@@ -149,7 +150,7 @@ def _sent(held: SendReservation | Verification, asked: SendRequest, status: int)
         "attempts_left": held.attempts_left,
         "sends_left": held.sends_left,
     }
-    return make_response(body, status, {"Location": f"/verifications/{held.id}"})
+    return json_answer(body, status, {"Location": f"/verifications/{held.id}"})
 
 
 def _approved(id: str, purpose: str, phone: PhoneNumber, approved_at: datetime) -> Response:
@@ -163,7 +164,7 @@ def _approved(id: str, purpose: str, phone: PhoneNumber, approved_at: datetime) 
         "phone_masked": phone.masked,
         "approved_at": timestamp(approved_at),
     }
-    return make_response(body)
+    return json_answer(body)
 
 
 def _shown(held: Verification, delivery: str | None) -> Response:
@@ -177,4 +178,4 @@ def _shown(held: Verification, delivery: str | None) -> Response:
         "resend_at": timestamp(held.resend_at),
         "attempts_left": held.attempts_left,
     }
-    return make_response(body)
+    return json_answer(body)
