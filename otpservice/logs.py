@@ -107,8 +107,8 @@ class JsonFormatter(logging.Formatter):
             entry["request_id"] = scrub(request_id) if request_id.isdigit() else request_id
         for name, value in vars(record).items():
             if name not in _OWN:
-                shown, plain = _field(name, value, 0)
-                entry[f"{shown}_" if shown in entry else shown] = plain
+                shown, show = _name(name)
+                entry[f"{shown}_" if shown in entry else shown] = show(value, 0)
         if record.exc_info and record.exc_info[0]:
             entry["exception"] = scrub(self.formatException(record.exc_info))
         if record.stack_info:
@@ -138,8 +138,9 @@ def _message(record: logging.LogRecord) -> str:
 
 
 @lru_cache(maxsize=256)
-def _name(name: str) -> tuple[str, Callable[[object, int], Any]]:
+def _name(name: object) -> tuple[str, Callable[[object, int], Any]]:
     """How a field's name is shown, and what shows its value; remembered, for the names are few."""
+    name = _text(name)
     if _SECRET_NAMES.fullmatch(name):
         return scrub(name), lambda _value, _depth: "***"
     return scrub(name), _plain_code if name in {"code", "vendor_code"} else _plain
@@ -149,29 +150,25 @@ def _plain(value: object, depth: int) -> Any:  # noqa: ANN401 - JSON of any shap
     """``value`` as JSON can hold it, scrubbed; ``depth`` is how many others it lies in."""
     if isinstance(value, str):
         return scrub(value)
-    if value is None or _is_harmless(value):
+    if value is None or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    if isinstance(value, int) and -_PHONE_LIKE < value < _PHONE_LIKE:
         return value
     if depth < _DEEPEST and isinstance(value, Mapping):
-        return dict(_field(key, value[key], depth + 1) for key in value)
+        return dict(_member(key, value[key], depth + 1) for key in value)
     if depth < _DEEPEST and isinstance(value, list | tuple | set | frozenset):
         return [_plain(item, depth + 1) for item in value]
     return scrub(_text(value))
 
 
-def _field(name: object, value: object, depth: int) -> tuple[str, Any]:
-    shown, show = _name(_text(name))
+def _member(key: object, value: object, depth: int) -> tuple[str, Any]:
+    shown, show = _name(_text(key))  # as text: it may be an object that nothing should keep
     return shown, show(value, depth)
 
 
 def _plain_code(value: object, depth: int) -> Any:  # noqa: ANN401 - JSON of any shape
     # Three digits are what a provider answers, four and more what somebody typed.
     return "***" if re.fullmatch(r"\d{4,9}", _text(value)) else _plain(value, depth)
-
-
-def _is_harmless(value: object) -> bool:
-    if isinstance(value, int):
-        return -_PHONE_LIKE < value < _PHONE_LIKE
-    return isinstance(value, float) and math.isfinite(value)
 
 
 def _text(value: object) -> str:
