@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask, Response
 
 from otpservice.verification.errors import OutcomeUnknown, StoreUnavailable, WrongCode
 from otpservice.verification.idempotency import Claim, Finished, IdempotencyStore, KeyedCall
-from otpservice.web.current import caller, facts
+from otpservice.web.current import caller, current_request, facts
 from otpservice.web.problems import PROBLEMS
 from otpservice.web.requests import InvalidRequest
 
@@ -58,7 +58,7 @@ class Once:
         Raises:
             InvalidRequest: the header is there and is not a key.
         """
-        if (header := request.headers.get(HEADER)) is not None:
+        if (header := current_request().headers.get(HEADER)) is not None:
             read_key(header)
 
     def run(
@@ -79,6 +79,7 @@ class Once:
             InvalidRequest: the header is not a key.
             IdempotencyInProgress, IdempotencyMismatch, StoreUnavailable: nothing was done.
         """
+        request = current_request()
         header = request.headers.get(HEADER)
         if header is None:
             return act().response

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 from marshmallow import Schema, ValidationError
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.wsgi import get_content_length
 
 from otpservice.apps import App, Apps
 from otpservice.web.current import current_request, facts
@@ -142,10 +143,11 @@ def read_body() -> bytes:
     """
     request = current_request()
     data = request.get_data()
-    if request.content_length is None:  # in chunks
+    length = get_content_length(request.environ)
+    if length is None:  # in chunks
         if request.environ["wsgi.input"].read(1):
             raise RequestEntityTooLarge
-    elif len(data) < request.content_length:
+    elif len(data) < length:
         raise InvalidRequest("The body ends before its Content-Length.")
     return data
 
