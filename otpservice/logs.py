@@ -28,6 +28,7 @@ _OWN = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 _ENCODE = json.JSONEncoder(ensure_ascii=True, allow_nan=False).encode
 
 _DEEPEST = 5
+_TYPED = re.compile(r"\d{4,9}").fullmatch
 _PHONE_LIKE = 10_000_000  # eight digits and more
 _SECRET_NAMES = re.compile(
     r"(?:.*[_-])?(?:otp|pass(?:word|wd|phrase)|pwd|secret(?:_?keys?)?|token|api[_-]?key"
@@ -41,10 +42,11 @@ _IDS = r"(?P<id>ver_[0-9A-Za-z_-]{20,}|(?:OTP|SM|LOT)-[0-9]{8}-[0-9]+)"
 _SPACED = r"\+\d(?:[ ().-]{0,2}\d){7,14}"
 
 
-# What most fields of a line are: the ids of verifications, and words with up to six digits and none
-# of the signs that come before a secret. Without the two beginnings of keys no rule changes them.
+# What most fields of a line are: the ids of verifications, words with up to six digits and none of
+# the signs that come before a secret, the operations of the provider. Without the two beginnings of
+# keys no rule changes them.
 _HARMLESS = re.compile(
-    r"(?:ver_[0-9a-f]{20,}|[A-Za-z_.*+-]*(?:[0-9]{1,3}[A-Za-z_.*+-]*){0,2})\Z"
+    r"(?:ver_[0-9a-f]{20,}|[A-Za-z_.*+-]*(?:[0-9]{1,3}[A-Za-z_.*+-]*){0,2}|[a-z]+/[a-z]+)\Z"
 ).match
 
 
@@ -168,7 +170,7 @@ def _member(key: object, value: object, depth: int) -> tuple[str, Any]:
 
 def _plain_code(value: object, depth: int) -> Any:  # noqa: ANN401 - JSON of any shape
     # Three digits are what a provider answers, four and more what somebody typed.
-    return "***" if re.fullmatch(r"\d{4,9}", _text(value)) else _plain(value, depth)
+    return "***" if _TYPED(_text(value)) else _plain(value, depth)
 
 
 def _text(value: object) -> str:

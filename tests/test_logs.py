@@ -309,8 +309,24 @@ def test_a_code_that_a_provider_answers_with_is_hidden_and_its_error_codes_are_n
 
 
 PIECES = st.sampled_from(
-    ["otps_", "whsec_", "otp", "code", "password", "bearer", "key", "ver_", "OTP-", "+225", "07"]
-) | st.text("abXY_.*+-0123456789", min_size=1, max_size=6)
+    [
+        "otps_",
+        "whsec_",
+        "/webhooks/vavasms/",
+        "://",
+        "@",
+        "/a",
+        "otp",
+        "code",
+        "password",
+        "bearer",
+        "key",
+        "ver_",
+        "OTP-",
+        "+225",
+        "07",
+    ]
+) | st.text("abXY_.*+-/0123456789", min_size=1, max_size=6)
 PIECES |= st.text("0123456789", min_size=5, max_size=12)
 PIECES |= st.text("0123456789abcdef", min_size=18, max_size=40).map("ver_{}".format)
 
