@@ -15,7 +15,7 @@ class Facts:
     Attributes:
         request_id: the caller's, or one made here.
         began: when, by ``time.monotonic``.
-        has_slot: whether it holds one of the worker's places.
+        slot: the one it holds of the worker's places.
         app: whose key it had.
         purpose: what the proof is for.
         phone: masked.
@@ -36,7 +36,7 @@ class Facts:
 
     request_id: str
     began: float
-    has_slot = False
+    slot: int | None = None
     app: App | None = None
     purpose: str | None = None
     phone: str | None = None

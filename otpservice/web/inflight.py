@@ -1,6 +1,6 @@
 """How many requests one worker handles at once."""
 
-from threading import BoundedSemaphore
+from collections import deque
 
 from flask import Flask
 
@@ -17,21 +17,24 @@ def limit_in_flight(app: Flask, limit: int, meter: Meter = NO_METER) -> None:
     A slow provider then fills the slots, and no more: what comes after is told so at once instead
     of waiting in a queue until its caller has gone.
     """
-    slots = BoundedSemaphore(limit)
+    # Threads take from a deque and give back to it safely, for less than a semaphore asks.
+    slots = deque(range(limit))
 
     @app.before_request
     def enter() -> None:
         if current_request().endpoint in _PROBES:
             return
-        if not slots.acquire(blocking=False):
-            raise Overloaded
-        facts().has_slot = True
+        known = facts()
+        try:
+            known.slot = slots.pop()
+        except IndexError:
+            raise Overloaded from None
         meter.entered()
 
     @app.teardown_request
     def leave(_error: BaseException | None) -> None:
         known = facts()
-        if known.has_slot:
-            known.has_slot = False
-            slots.release()
+        if known.slot is not None:
+            slots.append(known.slot)
+            known.slot = None
             meter.left()
