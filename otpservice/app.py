@@ -31,13 +31,14 @@ from otpservice.verification.routes import Route
 from otpservice.verification.service import VerificationService
 from otpservice.web.admin import Vitals, admin_blueprint
 from otpservice.web.application import Application
+from otpservice.web.counting import PrometheusMeter
 from otpservice.web.events import register_events
 from otpservice.web.health import health_blueprint
 from otpservice.web.idempotency import Once
 from otpservice.web.inflight import limit_in_flight
 from otpservice.web.intake import Intake
 from otpservice.web.limits import Door
-from otpservice.web.metrics import PrometheusMeter, metrics_blueprint
+from otpservice.web.metrics import metrics_blueprint
 from otpservice.web.openapi import openapi_blueprint
 from otpservice.web.problems import register_errors
 from otpservice.web.verifications import verifications_blueprint
