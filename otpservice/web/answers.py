@@ -17,4 +17,7 @@ def json_answer(
     mimetype: str = "application/json",
 ) -> Response:
     """``body`` as ``jsonify`` writes it, in the order it has."""
-    return Response(f"{_ENCODE(body)}\n", status, headers, mimetype)
+    answer = Response(f"{_ENCODE(body)}\n", status, mimetype=mimetype)
+    if headers:  # after those of the body, as README shows them
+        answer.headers.update(headers)
+    return answer
