@@ -30,13 +30,15 @@ from otpservice.verification.ports import Store
 from otpservice.verification.routes import Route
 from otpservice.verification.service import VerificationService
 from otpservice.web.admin import Vitals, admin_blueprint
+from otpservice.web.application import Application
+from otpservice.web.counting import PrometheusMeter
 from otpservice.web.events import register_events
 from otpservice.web.health import health_blueprint
 from otpservice.web.idempotency import Once
 from otpservice.web.inflight import limit_in_flight
 from otpservice.web.intake import Intake
 from otpservice.web.limits import Door
-from otpservice.web.metrics import PrometheusMeter, metrics_blueprint
+from otpservice.web.metrics import metrics_blueprint
 from otpservice.web.openapi import openapi_blueprint
 from otpservice.web.problems import register_errors
 from otpservice.web.verifications import verifications_blueprint
@@ -124,7 +126,7 @@ def create_app(
 
 def _bare_app(meter: Meter, max_in_flight: int) -> Flask:
     """What surrounds every request, without any address."""
-    app = Flask("otpservice", static_folder=None)
+    app = Application("otpservice", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # nothing here is called from a browser
     app.url_map.merge_slashes = False  # an address written wrong is not found, not redirected

@@ -28,6 +28,7 @@ _OWN = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 _ENCODE = json.JSONEncoder(ensure_ascii=True, allow_nan=False).encode
 
 _DEEPEST = 5
+_TYPED = re.compile(r"\d{4,9}").fullmatch
 _PHONE_LIKE = 10_000_000  # eight digits and more
 _SECRET_NAMES = re.compile(
     r"(?:.*[_-])?(?:otp|pass(?:word|wd|phrase)|pwd|secret(?:_?keys?)?|token|api[_-]?key"
@@ -41,9 +42,12 @@ _IDS = r"(?P<id>ver_[0-9A-Za-z_-]{20,}|(?:OTP|SM|LOT)-[0-9]{8}-[0-9]+)"
 _SPACED = r"\+\d(?:[ ().-]{0,2}\d){7,14}"
 
 
-# Words, with up to six digits and none of the signs that come before a secret: what most fields of
-# a line are. No rule can match there.
-_HARMLESS = re.compile(r"(?!.*(?:otps|whsec)_)[A-Za-z_.*+-]*(?:[0-9]{1,3}[A-Za-z_.*+-]*){0,2}\Z")
+# What most fields of a line are: the ids of verifications, words with up to six digits and none of
+# the signs that come before a secret, the operations of the provider. Without the two beginnings of
+# keys no rule changes them.
+_HARMLESS = re.compile(
+    r"(?:ver_[0-9a-f]{20,}|[A-Za-z_.*+-]*(?:[0-9]{1,3}[A-Za-z_.*+-]*){0,2}|[a-z]+/[a-z]+)\Z"
+).match
 
 
 def scrub(text: str) -> str:
@@ -51,22 +55,11 @@ def scrub(text: str) -> str:
 
     Of a run of 8 or more digits the last two stay, so that lines about one phone can be matched.
     """
-    if _HARMLESS.match(text):
+    if _HARMLESS(text) and "otps_" not in text and "whsec_" not in text:
         return text
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     return text
-
-
-@lru_cache(maxsize=256)
-def _scrub_name(name: str) -> str:
-    """``scrub``, remembered: the names of fields are few."""
-    return scrub(name)
-
-
-@lru_cache(maxsize=256)
-def _is_secret(name: str) -> bool:
-    return _SECRET_NAMES.fullmatch(name) is not None
 
 
 def _mask_digits(match: re.Match[str]) -> str:
@@ -116,8 +109,8 @@ class JsonFormatter(logging.Formatter):
             entry["request_id"] = scrub(request_id) if request_id.isdigit() else request_id
         for name, value in vars(record).items():
             if name not in _OWN:
-                shown = _scrub_name(_text(name))
-                entry[f"{shown}_" if shown in entry else shown] = _plain(name, value)
+                shown, show = _name(name)
+                entry[f"{shown}_" if shown in entry else shown] = show(value, 0)
         if record.exc_info and record.exc_info[0]:
             entry["exception"] = scrub(self.formatException(record.exc_info))
         if record.stack_info:
@@ -126,12 +119,17 @@ class JsonFormatter(logging.Formatter):
 
 
 def _head(record: logging.LogRecord) -> dict[str, Any]:
-    time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
     return {
-        "time": time.replace("+00:00", "Z"),
+        "time": f"{_second(int(record.created))}.{int(record.msecs):03d}Z",
         "level": record.levelname,
         "logger": record.name,
     }
+
+
+@lru_cache(maxsize=4)
+def _second(time: int) -> str:
+    """Many lines have the same."""
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _message(record: logging.LogRecord) -> str:
@@ -141,24 +139,38 @@ def _message(record: logging.LogRecord) -> str:
         return f"{_text(record.msg)} {_text(record.args)}"
 
 
-def _plain(name: object, value: object, depth: int = 0) -> Any:  # noqa: ANN401 - JSON of any shape
-    """``value`` as JSON can hold it, scrubbed, hidden where ``name`` says that it is secret."""
-    if isinstance(name, str) and _is_secret(name):
-        return "***"
+@lru_cache(maxsize=256)
+def _name(name: object) -> tuple[str, Callable[[object, int], Any]]:
+    """How a field's name is shown, and what shows its value; remembered, for the names are few."""
+    name = _text(name)
+    if _SECRET_NAMES.fullmatch(name):
+        return scrub(name), lambda _value, _depth: "***"
+    return scrub(name), _plain_code if name in {"code", "vendor_code"} else _plain
+
+
+def _plain(value: object, depth: int) -> Any:  # noqa: ANN401 - JSON of any shape
+    """``value`` as JSON can hold it, scrubbed; ``depth`` is how many others it lies in."""
+    if isinstance(value, str):
+        return scrub(value)
+    if value is None or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    if isinstance(value, int) and -_PHONE_LIKE < value < _PHONE_LIKE:
+        return value
     if depth < _DEEPEST and isinstance(value, Mapping):
-        return {scrub(_text(key)): _plain(key, value[key], depth + 1) for key in value}
+        return dict(_member(key, value[key], depth + 1) for key in value)
     if depth < _DEEPEST and isinstance(value, list | tuple | set | frozenset):
-        return [_plain(None, item, depth + 1) for item in value]
+        return [_plain(item, depth + 1) for item in value]
+    return scrub(_text(value))
+
+
+def _member(key: object, value: object, depth: int) -> tuple[str, Any]:
+    shown, show = _name(_text(key))  # as text: it may be an object that nothing should keep
+    return shown, show(value, depth)
+
+
+def _plain_code(value: object, depth: int) -> Any:  # noqa: ANN401 - JSON of any shape
     # Three digits are what a provider answers, four and more what somebody typed.
-    if name in {"code", "vendor_code"} and re.fullmatch(r"\d{4,9}", _text(value)):
-        return "***"
-    return value if _is_harmless(value) else scrub(_text(value))
-
-
-def _is_harmless(value: object) -> bool:
-    if isinstance(value, int):
-        return -_PHONE_LIKE < value < _PHONE_LIKE
-    return value is None or (isinstance(value, float) and math.isfinite(value))
+    return "***" if _TYPED(_text(value)) else _plain(value, depth)
 
 
 def _text(value: object) -> str:
@@ -201,3 +213,6 @@ def configure_logging(level: str) -> None:
     """Send every log line, Python's warnings included, to standard error as JSON."""
     logging.config.dictConfig(logging_config(level))
     logging.captureWarnings(capture=True)
+    # What no line shows need not be found out for each (the logging HOWTO, "Optimization").
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False

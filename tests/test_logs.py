@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.request
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -59,6 +60,13 @@ def test_a_line_has_time_level_logger_event_and_what_was_passed(logger, stream):
         "sends_left": 4,
         "took": 0.25,
     }
+
+
+@given(st.integers(0, 4_000_000_000_000))
+def test_the_time_of_a_line_is_when_it_was_logged_to_the_millisecond(ms):
+    record = logging.makeLogRecord({"created": ms / 1000, "msecs": float(ms % 1000)})
+    shown = json.loads(JsonFormatter().format(record))["time"]
+    assert datetime.fromisoformat(shown) == datetime.fromtimestamp(0, UTC) + timedelta(0, 0, 0, ms)
 
 
 def test_a_line_carries_the_id_of_the_request_it_belongs_to(logger, stream):
@@ -301,9 +309,26 @@ def test_a_code_that_a_provider_answers_with_is_hidden_and_its_error_codes_are_n
 
 
 PIECES = st.sampled_from(
-    ["otps_", "whsec_", "otp", "code", "password", "bearer", "key", "ver_", "OTP-", "+225", "07"]
-) | st.text("abXY_.*+-0123456789", min_size=1, max_size=6)
+    [
+        "otps_",
+        "whsec_",
+        "/webhooks/vavasms/",
+        "://",
+        "@",
+        "/a",
+        "otp",
+        "code",
+        "password",
+        "bearer",
+        "key",
+        "ver_",
+        "OTP-",
+        "+225",
+        "07",
+    ]
+) | st.text("abXY_.*+-/0123456789", min_size=1, max_size=6)
 PIECES |= st.text("0123456789", min_size=5, max_size=12)
+PIECES |= st.text("0123456789abcdef", min_size=18, max_size=40).map("ver_{}".format)
 
 
 @given(st.lists(PIECES, max_size=5).map("".join))

@@ -7,10 +7,9 @@ some decisions are no request's, such as ``otpservice unlock``.
 
 import logging
 
-from flask import g, request
-
 from otpservice.verification import errors
 from otpservice.verification.idempotency import IdempotencyInProgress, IdempotencyMismatch
+from otpservice.web.current import Facts
 from otpservice.web.requests import Forbidden, InvalidRequest, Overloaded, Unauthorized
 
 log = logging.getLogger("otpservice.audit")
@@ -34,39 +33,36 @@ _UNDECIDED = (
 )
 
 
-def log_decision() -> None:
-    """Log what the request at hand decided, if it decided anything.
-
-    Views name a decision as ``g.decision``; an error that is answered is ``g.error``.
-    """
-    if "replayed" in g:  # decided, and logged, the first time
+def log_decision(known: Facts, endpoint: str | None) -> None:
+    """Log what a request decided, if it decided anything."""
+    if known.replayed:  # decided, and logged, the first time
         return
-    error = g.get("error")
-    if event := g.get("decision") or _refusal(error):
-        log.info(event, extra=_facts(error))
+    error = known.error
+    if event := known.decision or _refusal(error, endpoint):
+        log.info(event, extra=_told(known, error))
     if isinstance(error, errors.WrongCode) and error.locked_for != 0:
-        log.warning("phone_locked", extra={**_facts(None), "locked_for": error.locked_for})
+        log.warning("phone_locked", extra={**_told(known, None), "locked_for": error.locked_for})
 
 
-def _refusal(error: Exception | None) -> str | None:
+def _refusal(error: Exception | None, endpoint: str | None) -> str | None:
     if isinstance(error, errors.WrongCode):
         return "wrong_code"
     if error is None or isinstance(error, _UNDECIDED):
         return None
-    return _REFUSED.get(request.endpoint or "")
+    return _REFUSED.get(endpoint or "")
 
 
-def _facts(error: Exception | None) -> dict[str, object]:
+def _told(known: Facts, error: Exception | None) -> dict[str, object]:
     refused = error is not None and not isinstance(error, errors.WrongCode)
-    facts = {
-        "app": g.app.name if "app" in g else None,
-        "purpose": g.get("purpose"),
-        "phone_masked": g.get("phone"),
-        "id": g.get("id") or getattr(g.get("error"), "id", None),
-        "route": g.get("route"),
-        "delivery": g.get("delivery"),
-        "reason": g.outcome if refused else None,
-        "limit": g.get("limit"),
+    told = {
+        "app": known.app.name if known.app else None,
+        "purpose": known.purpose,
+        "phone_masked": known.phone,
+        "id": known.id or getattr(known.error, "id", None),
+        "route": known.route or None,
+        "delivery": known.delivery,
+        "reason": known.outcome if refused else None,
+        "limit": known.limit,
         "attempts_left": getattr(error, "attempts_left", None),
     }
-    return {name: fact for name, fact in facts.items() if fact is not None}
+    return {name: fact for name, fact in told.items() if fact is not None}

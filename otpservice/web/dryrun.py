@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping
 
-from flask import g
 from flask.typing import ResponseReturnValue
 
 from otpservice.verification import errors
+from otpservice.web.current import facts
 from otpservice.web.problems import PROBLEMS
 from otpservice.web.requests import InvalidRequest
 
@@ -35,7 +35,7 @@ def asks_for_dry_run(query: Mapping[str, str]) -> bool:
 
 def dry_run(preview: Callable[[], None]) -> ResponseReturnValue:
     """Answer what stands in the way of a send, if ``preview`` raises it."""
-    g.outcome = "dry_run"
+    facts().outcome = "dry_run"
     try:
         preview()
     except BLOCKS as block:

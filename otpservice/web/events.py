@@ -3,13 +3,14 @@
 import logging
 import re
 import time
-import uuid
+from random import getrandbits
 
-from flask import Flask, Response, g, has_request_context, request
+from flask import Flask, Request, Response, has_request_context
 
 from otpservice.logs import request_id_var
 from otpservice.meter import NO_METER, Meter
 from otpservice.web.audit import log_decision
+from otpservice.web.current import Facts, current_request, facts, keep_facts
 
 log = logging.getLogger("otpservice.request")
 
@@ -20,12 +21,15 @@ _QUIET = frozenset({"health.live", "health.ready"})
 def register_events(app: Flask, meter: Meter = NO_METER) -> None:
     """Give every request an id, its answer the headers all answers have; log and count it once."""
 
+    keep_facts(app)
+
     @app.before_request
     def begin() -> None:
-        g.began = time.monotonic()
-        offered = request.headers.get("X-Request-Id", "")
-        g.request_id = offered if _REQUEST_ID.match(offered) else uuid.uuid4().hex
-        request_id_var.set(g.request_id)
+        known = facts()
+        known.began = time.monotonic()
+        offered = current_request().headers.get("X-Request-Id", "")
+        known.request_id = offered if _REQUEST_ID.match(offered) else _new_id()
+        request_id_var.set(known.request_id)
 
     @app.teardown_request
     def end(_error: BaseException | None) -> None:
@@ -33,61 +37,67 @@ def register_events(app: Flask, meter: Meter = NO_METER) -> None:
 
     @app.after_request
     def finish(response: Response) -> Response:
-        response.headers["X-Request-Id"] = g.request_id
-        response.headers["Cache-Control"] = "no-store"
-        response.headers["X-Content-Type-Options"] = "nosniff"
+        known, request = facts(), current_request()
+        response.headers.add("X-Request-Id", known.request_id)
+        response.headers.add("Cache-Control", "no-store")
+        response.headers.add("X-Content-Type-Options", "nosniff")
         # Probes come every second and say nothing new.
         level = logging.DEBUG if request.endpoint in _QUIET else logging.INFO
-        log.log(level, "request", extra=_facts(response))
-        log_decision()
-        _count(meter, response.status_code)
+        log.log(level, "request", extra=_told(known, request, response.status_code))
+        log_decision(known, request.endpoint)
+        _count(meter, known, request.endpoint, response.status_code)
         return response
 
 
-def _facts(response: Response) -> dict[str, object]:
-    app = g.get("app")
-    facts = {
+def _told(known: Facts, request: Request, status: int) -> dict[str, object]:
+    told = {
         "method": request.method,
         "endpoint": request.endpoint,
-        "status": response.status_code,
-        "outcome": g.get("outcome", "ok"),
-        "app": app.name if app else None,
-        "purpose": g.get("purpose"),
-        "phone_masked": g.get("phone"),
-        "route": g.get("route"),
-        "limit": g.get("limit"),
-        "redis_calls": g.get("redis_calls"),
-        "redis_ms": _ms(g.get("redis_seconds")),
-        "provider_ms": _ms(g.get("provider_seconds")),
-        "ms": _ms(time.monotonic() - g.began),
+        "status": status,
+        "outcome": known.outcome,
+        "app": known.app.name if known.app else None,
+        "purpose": known.purpose,
+        "phone_masked": known.phone,
+        "route": known.route or None,
+        "limit": known.limit,
+        "redis_calls": known.redis_calls or None,
+        "redis_ms": _ms(known.redis_seconds) if known.redis_calls else None,
+        "provider_ms": _ms(known.provider_seconds),
+        "ms": _ms(time.monotonic() - known.began),
     }
-    return {name: fact for name, fact in facts.items() if fact is not None}
+    return {name: fact for name, fact in told.items() if fact is not None}
+
+
+def _new_id() -> str:
+    # No secret, so the operating system is not asked for it.
+    return f"{getrandbits(128):032x}"
 
 
 def note_redis_call(seconds: float) -> None:
     """Add a call of the request at hand to its line; the balance watch makes some outside any."""
     if has_request_context():
-        g.redis_calls = g.get("redis_calls", 0) + 1
-        g.redis_seconds = g.get("redis_seconds", 0.0) + seconds
+        known = facts()
+        known.redis_calls += 1
+        known.redis_seconds += seconds
 
 
 def note_provider_call(seconds: float) -> None:
     """Add what the request at hand waited for a provider to its line."""
     if has_request_context():
-        g.provider_seconds = g.get("provider_seconds", 0.0) + seconds
+        known = facts()
+        known.provider_seconds = (known.provider_seconds or 0.0) + seconds
 
 
 def _ms(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 1)
 
 
-def _count(meter: Meter, status: int) -> None:
-    seconds = time.monotonic() - g.began
-    code = g.get("outcome", "ok")
-    meter.answered(request.endpoint or "unmatched", status, code, seconds)
-    if limit := g.get("limit"):
-        meter.limit_hit(code, limit)
-    if delivery := g.get("delivery"):
-        meter.sent(g.route, g.country, delivery)
-    if country := g.get("confirmed_in"):
-        meter.confirmed(country)
+def _count(meter: Meter, known: Facts, endpoint: str | None, status: int) -> None:
+    seconds = time.monotonic() - known.began
+    meter.answered(endpoint or "unmatched", status, known.outcome, seconds)
+    if known.limit:
+        meter.limit_hit(known.outcome, known.limit)
+    if known.delivery:
+        meter.sent(known.route, known.country, known.delivery)
+    if known.confirmed_in:
+        meter.confirmed(known.confirmed_in)

@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response
 
 from otpservice.verification.errors import OutcomeUnknown, StoreUnavailable, WrongCode
 from otpservice.verification.idempotency import Claim, Finished, IdempotencyStore, KeyedCall
+from otpservice.web.current import caller, current_request, facts
 from otpservice.web.problems import PROBLEMS
 from otpservice.web.requests import InvalidRequest
 
@@ -57,7 +58,7 @@ class Once:
         Raises:
             InvalidRequest: the header is there and is not a key.
         """
-        if (header := request.headers.get(HEADER)) is not None:
+        if (header := current_request().headers.get(HEADER)) is not None:
             read_key(header)
 
     def run(
@@ -78,13 +79,14 @@ class Once:
             InvalidRequest: the header is not a key.
             IdempotencyInProgress, IdempotencyMismatch, StoreUnavailable: nothing was done.
         """
+        request = current_request()
         header = request.headers.get(HEADER)
         if header is None:
             return act().response
-        call = KeyedCall(g.app.name, request.path, read_key(header), fields)
+        call = KeyedCall(caller().name, request.path, read_key(header), fields)
         begun = self._store.begin(call, secrets.token_hex(8))
         if isinstance(begun, Finished):
-            g.replayed = begun
+            facts().replayed = begun
             return replay(begun)
         return self._act(begun, act)
 
@@ -138,7 +140,7 @@ def read_key(header: str) -> str:
 
 def _mark_replayed(response: Response) -> Response:
     """Say that an answer was given before; one that could not be built again was not."""
-    finished = g.get("replayed")
+    finished = facts().replayed
     if finished is not None and response.status_code == finished.status:
         response.headers[REPLAYED] = "true"
     return response

@@ -1,11 +1,12 @@
 """How many requests one worker handles at once."""
 
-from threading import BoundedSemaphore
+from collections import deque
 
-from flask import Flask, g, request
+from flask import Flask
 
 from otpservice.meter import NO_METER, Meter
 from otpservice.turns import Turnstile
+from otpservice.web.current import current_request, facts
 from otpservice.web.requests import Overloaded
 
 # Requests that work at the same time. One computes while the others wait for Redis, some of which
@@ -19,23 +20,28 @@ def limit_in_flight(app: Flask, limit: int, meter: Meter = NO_METER) -> None:
     """Answer ``overloaded`` beyond ``limit`` requests at once; probes always get through.
 
     A slow provider then fills the slots, and no more: what comes after is told so at once instead
-    of waiting in a queue until its caller has gone.
+    of waiting in a queue until its caller has gone. Of those in flight a few work at a time.
     """
-    slots, turns = BoundedSemaphore(limit), Turnstile(_AT_A_TIME)
+    # Threads take from a deque and give back to it safely, for less than a semaphore asks.
+    slots, turns = deque(range(limit)), Turnstile(_AT_A_TIME)
 
     @app.before_request
     def enter() -> None:
-        if request.endpoint in _PROBES:
+        if current_request().endpoint in _PROBES:
             return
-        if not slots.acquire(blocking=False):
-            raise Overloaded
-        g.has_slot = True
+        known = facts()
+        try:
+            known.slot = slots.pop()
+        except IndexError:
+            raise Overloaded from None
         meter.entered()
         turns.enter()
 
     @app.teardown_request
     def leave(_error: BaseException | None) -> None:
-        if g.pop("has_slot", False):
+        known = facts()
+        if known.slot is not None:
             turns.leave()
-            slots.release()
+            slots.append(known.slot)
+            known.slot = None
             meter.left()

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from flask import g
-
 from otpservice.settings import Settings
 from otpservice.verification.address import address_block
 from otpservice.verification.destinations import Destinations
@@ -11,12 +9,13 @@ from otpservice.verification.digest import Digester
 from otpservice.verification.owner import Owner
 from otpservice.verification.phone import PhoneNumber
 from otpservice.verification.ports import SendRequest
+from otpservice.web.current import caller, facts
 from otpservice.web.limits import Door
 from otpservice.web.requests import Forbidden
 
 
 class Intake:
-    """Reads what ``g.app`` asks for, and counts it.
+    """Reads what an app asks for, and counts it.
 
     Args:
         door: counts each request.
@@ -42,13 +41,14 @@ class Intake:
         """
         asked_by, phone = self._owner(body["purpose"]), self._phone(body["phone"])
         self._admit("phone", phone.e164)
+        app = caller()
         return SendRequest(
             asked_by,
             phone,
             address=self.address(body),
-            app_quota=g.app.send_quota,
-            app_budget=g.app.daily_send_budget,
-            trusted=self._destinations.admit(phone, g.app.countries),
+            app_quota=app.send_quota,
+            app_budget=app.daily_send_budget,
+            trusted=self._destinations.admit(phone, app.countries),
         )
 
     def subject(self, body: dict[str, Any]) -> tuple[Owner, str | PhoneNumber]:
@@ -60,7 +60,7 @@ class Intake:
         """
         if "id" in body:
             self._admit("id", body["id"])
-            return Owner(g.app.name, ""), body["id"]
+            return Owner(caller().name, ""), body["id"]
         asked_by, phone = self._owner(body.get("purpose", "login")), self._phone(body["phone"])
         self._admit("phone", phone.e164)
         return asked_by, phone
@@ -71,14 +71,15 @@ class Intake:
 
     def _phone(self, text: str) -> PhoneNumber:
         phone = PhoneNumber.parse(text, region=self._region)
-        g.phone = phone.masked
+        facts().phone = phone.masked
         return phone
 
     def _owner(self, purpose: str) -> Owner:
-        g.purpose = purpose
-        if purpose not in g.app.purposes:
+        app = caller()
+        facts().purpose = purpose
+        if purpose not in app.purposes:
             raise Forbidden("This API key is not for that purpose.")
-        return Owner(g.app.name, purpose)
+        return Owner(app.name, purpose)
 
     def _admit(self, kind: str, subject: str) -> None:
         self._door.admit(self._digester.bucket(kind, subject))

@@ -3,7 +3,7 @@
 from time import perf_counter
 from typing import Any
 
-from flask import Flask, g
+from flask import Flask
 from flask_limiter import Limiter
 from limits import RateLimitItem, parse_many
 from limits.errors import StorageError
@@ -13,6 +13,7 @@ from redis import Redis
 from redis.exceptions import ClusterCrossSlotError, RedisError
 
 from otpservice.meter import NO_METER, Meter
+from otpservice.web.current import caller
 from otpservice.web.requests import RateLimited
 
 _CALL = "rate_limits"
@@ -131,7 +132,7 @@ class Door:
             StorageError: the limits could not be counted.
         """
         hits = [(item, bucket, "phone") for item in self._by_phone]
-        hits += [(item, g.app.name, "app") for item in self._by_app]
+        hits += [(item, caller().name, "app") for item in self._by_app]
         began = perf_counter()
         try:
             refusing = self._counters.first_refusing(hits)

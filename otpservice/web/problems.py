@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flask import Flask, Response, g, make_response
+from flask import Flask, Response
 from limits.errors import StorageError
 from werkzeug.exceptions import HTTPException
 
 from otpservice.verification import errors
 from otpservice.verification.idempotency import IdempotencyInProgress, IdempotencyMismatch
+from otpservice.web.answers import json_answer
+from otpservice.web.current import facts
 from otpservice.web.requests import (
     Forbidden,
     InvalidRequest,
@@ -191,7 +193,8 @@ def register_errors(app: Flask) -> None:
 def _answer_known(error: Exception) -> Response:
     problem = next(PROBLEMS[kind] for kind in type(error).__mro__ if kind in PROBLEMS)
     answer = _facts(error)
-    g.error, g.limit = error, _limit(error)
+    known = facts()
+    known.error, known.limit = error, _limit(error)
     if isinstance(error, errors.StoreUnavailable):
         # Without a traceback: it would be the same for all, and half of what answering costs.
         log.error("store_unavailable", extra={"reason": _root(error)})
@@ -297,18 +300,15 @@ def problem_response(
     problem: Problem, members: Mapping[str, Any], headers: Mapping[str, str]
 ) -> Response:
     """One answer of media type ``application/problem+json``."""
-    g.outcome = problem.code
+    known = facts()
+    known.outcome = problem.code
     body = {
         "type": f"urn:otpservice:problem:{problem.code}",
         "title": problem.title,
         "status": problem.status,
         "detail": problem.detail,
         "code": problem.code,
-        "request_id": g.request_id,
+        "request_id": known.request_id,
         **members,
     }
-    response = make_response(body)
-    response.status_code = problem.status
-    response.mimetype = "application/problem+json"
-    response.headers.update(headers)
-    return response
+    return json_answer(body, problem.status, headers, "application/problem+json")

@@ -7,11 +7,13 @@ from functools import wraps
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import parse_qsl
 
-from flask import g, request
 from marshmallow import Schema, ValidationError
+from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.wsgi import get_content_length
 
 from otpservice.apps import App, Apps
+from otpservice.web.current import current_request, facts
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -68,7 +70,7 @@ class RateLimited(Exception):
 
 
 def authenticated(apps: Apps, scope: str) -> Callable[[View], View]:
-    """Decorate a view: it runs only for an app with ``scope``, which it finds as ``g.app``.
+    """Decorate a view: it runs only for an app with ``scope``, which it finds by ``caller()``.
 
     Raises:
         Unauthorized: no key or a wrong one.
@@ -78,8 +80,8 @@ def authenticated(apps: Apps, scope: str) -> Callable[[View], View]:
     def decorate(view: View) -> View:
         @wraps(view)
         def checked(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the view takes
-            g.app = _caller(apps)
-            if scope not in g.app.scopes:
+            app = facts().app = _authenticated(apps)
+            if scope not in app.scopes:
                 raise Forbidden(f"This API key has not the scope {scope!r}.")
             return view(*args, **kwargs)
 
@@ -88,10 +90,11 @@ def authenticated(apps: Apps, scope: str) -> Callable[[View], View]:
     return decorate
 
 
-def _caller(apps: Apps) -> App:
-    authorization = request.headers.get("Authorization")
+def _authenticated(apps: Apps) -> App:
+    headers = current_request().headers
+    authorization = headers.get("Authorization")
     if authorization is None:
-        key = request.headers.get("X-API-Key", "")
+        key = headers.get("X-API-Key", "")
     else:
         scheme, _, key = authorization.partition(" ")
         if scheme.lower() != "bearer":
@@ -112,15 +115,21 @@ def read_fields(query: Collection[str] = ()) -> dict[str, Any]:
         UnsupportedMediaType: it is neither.
         InvalidRequest: it cannot be read.
     """
-    if unknown := request.args.keys() - set(query):
-        _refuse_names("Unknown query parameter.", unknown)
-    if twice := [name for name, values in request.args.lists() if len(values) > 1]:
-        _refuse_names("Given more than once.", twice)
+    request = current_request()
+    if request.query_string:
+        _check_query(request.args, query)
     if request.mimetype == "application/json":
         return _read_json(read_body())
     if request.mimetype == "application/x-www-form-urlencoded":
         return _read_form(read_body())
     raise UnsupportedMediaType
+
+
+def _check_query(given: MultiDict[str, str], allowed: Collection[str]) -> None:
+    if unknown := given.keys() - set(allowed):
+        _refuse_names("Unknown query parameter.", unknown)
+    if twice := [name for name, values in given.lists() if len(values) > 1]:
+        _refuse_names("Given more than once.", twice)
 
 
 def read_body() -> bytes:
@@ -132,11 +141,13 @@ def read_body() -> bytes:
         RequestEntityTooLarge: it is longer than ``MAX_CONTENT_LENGTH``.
         InvalidRequest: the caller went away before its end.
     """
+    request = current_request()
     data = request.get_data()
-    if request.content_length is None:  # in chunks
+    length = get_content_length(request.environ)
+    if length is None:  # in chunks
         if request.environ["wsgi.input"].read(1):
             raise RequestEntityTooLarge
-    elif len(data) < request.content_length:
+    elif len(data) < length:
         raise InvalidRequest("The body ends before its Content-Length.")
     return data
 
@@ -157,8 +168,7 @@ def load(schema: Schema, fields: dict[str, Any]) -> dict[str, Any]:
 
 def _read_json(data: bytes) -> dict[str, Any]:
     try:
-        # Of two members with one name Python takes the last; who wrote the first would be fooled.
-        fields = json.loads(data.decode(), object_pairs_hook=_once, parse_constant=_no_constant)
+        fields = _decode(data.decode())
         if b"\\u" in data:  # half of a surrogate pair is JSON, but no text
             json.dumps(fields, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
@@ -189,6 +199,10 @@ def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(_name: str) -> NoReturn:
     raise ValueError("NaN and Infinity are not JSON")
+
+
+# Of two members with one name Python takes the last; who wrote the first would be fooled.
+_decode = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant).decode
 
 
 def _refuse_names(why: str, names: Any) -> NoReturn:  # noqa: ANN401 - any iterable of names

@@ -9,7 +9,6 @@ from marshmallow import (
     Schema,
     ValidationError,
     fields,
-    post_load,
     validate,
     validates_schema,
 )
@@ -20,7 +19,6 @@ from otpservice.verification.ports import Status
 
 PURPOSE = r"[a-z0-9_-]{1,32}"
 _LOCALE = r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,3}"
-_CODE = r"[0-9]{4,9}"
 
 
 class _Text(fields.String):
@@ -33,6 +31,17 @@ class _Text(fields.String):
         metadata = {"pattern": f"^{pattern}$"} | kwargs.pop("metadata", {})
         whole = validate.Regexp(rf"(?:{pattern})\Z", error=rule)
         super().__init__(validate=whole, metadata=metadata, **kwargs)
+
+
+class _Code(fields.String):
+    """What somebody typed; it is a ``Code`` from here on."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        text = super()._deserialize(value, *args, **kwargs)
+        try:
+            return Code.parse(text)
+        except InvalidCode:
+            raise ValidationError("Must be a string of 4 to 9 digits.") from None
 
 
 class _Address(fields.String):
@@ -81,11 +90,10 @@ class LoginCodeRequest(Schema):
 class ConfirmRequest(Schema):
     """The body of POST /confirm: ``code``, and either ``id``, or ``phone`` and its ``purpose``."""
 
-    code = _Text(
-        _CODE,
-        "Must be a string of 4 to 9 digits.",
+    code = _Code(
         required=True,
         metadata={
+            "pattern": "^[0-9]{4,9}$",
             "description": "What the end user typed, leading zeros kept.",
             "examples": ["012345"],
         },
@@ -107,13 +115,6 @@ class ConfirmRequest(Schema):
         for name in ("phone", "purpose"):
             if "id" in data and name in data:
                 raise ValidationError("Not together with id, which names the verification.", name)
-
-    @post_load
-    def _read_code(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:  # noqa: ANN401
-        try:
-            return data | {"code": Code.parse(data["code"])}
-        except InvalidCode:  # the pattern above has refused it
-            raise ValidationError("Must be a string of 4 to 9 digits.", "code") from None
 
 
 _TIME = {"description": "RFC 3339, UTC."}

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from flask import Blueprint, Response, g, make_response, request
+from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
 from otpservice.settings import Settings
@@ -11,6 +11,8 @@ from otpservice.verification.idempotency import Finished
 from otpservice.verification.phone import PhoneNumber
 from otpservice.verification.ports import SendRequest, SendReservation, Verification
 from otpservice.verification.service import VerificationService
+from otpservice.web.answers import json_answer
+from otpservice.web.current import caller, facts
 from otpservice.web.dryrun import asks_for_dry_run, dry_run
 from otpservice.web.idempotency import Answer, Once
 from otpservice.web.intake import Intake
@@ -43,14 +45,15 @@ def verifications_blueprint(
     @blueprint.get("/verifications/<id>")
     @needs_verify
     def show(id: str) -> ResponseReturnValue:
-        held = service.status(g.app.name, id)
+        held = service.status(caller().name, id)
         return _shown(held, service.delivery(held))
 
     @blueprint.delete("/verifications/<id>")
     @needs_verify
     def cancel(id: str) -> ResponseReturnValue:
-        service.cancel(g.app.name, id)
-        g.decision, g.id = "verification_canceled", id
+        service.cancel(caller().name, id)
+        known = facts()
+        known.decision, known.id = "verification_canceled", id
         return "", 204
 
     return blueprint
@@ -70,8 +73,9 @@ def _add_login_code(
     def login_code() -> ResponseReturnValue:
         fields = read_fields(query={"dry_run"})
         body = load(schema, fields)
-        routes = g.app.routes or settings.routes
-        if asks_for_dry_run(request.args):
+        app = caller()
+        routes = app.routes or settings.routes
+        if request.query_string and asks_for_dry_run(request.args):
             once.require_key()
             return dry_run(lambda: service.preview(intake.send_request(body), routes=routes))
         asked = intake.send_request(body)
@@ -79,21 +83,22 @@ def _add_login_code(
         def send() -> Answer:
             started = service.start(
                 asked,
-                sender_id=settings.sender_id_for(g.app),
-                template=settings.template_for(g.app, body.get("locale")),
+                sender_id=settings.sender_id_for(app),
+                template=settings.template_for(app, body.get("locale")),
                 routes=routes,
             )
-            g.route = started.route
-            g.country = asked.phone.country
-            g.delivery = "sent" if started.delivered else "unknown"
-            g.decision, g.id = "code_sent", started.reservation.id
+            known = facts()
+            known.route = started.route
+            known.country = asked.phone.country
+            known.delivery = "sent" if started.delivered else "unknown"
+            known.decision, known.id = "code_sent", started.reservation.id
             status = _SENT if started.delivered else _PERHAPS_SENT
             answer = _sent(started.reservation, asked, status)
             answer.headers[ROUTE] = started.route
             return Answer(answer, started.reservation.id)
 
         def again(finished: Finished) -> Response:
-            return _sent(service.status(g.app.name, finished.id), asked, finished.status)
+            return _sent(service.status(caller().name, finished.id), asked, finished.status)
 
         return once.run(fields, send, again)
 
@@ -116,13 +121,14 @@ def _add_confirm(
 
         def check() -> Answer:
             approved = service.check(asked_by, subject, body["code"], intake.address(body))
-            g.confirmed_in = approved.phone.country
-            g.decision, g.id = "code_confirmed", approved.id
+            known = facts()
+            known.confirmed_in = approved.phone.country
+            known.decision, known.id = "code_confirmed", approved.id
             answer = _approved(approved.id, approved.purpose, approved.phone, approved.approved_at)
             return Answer(answer, approved.id)
 
         def again(finished: Finished) -> Response:
-            held = service.status(g.app.name, finished.id)
+            held = service.status(caller().name, finished.id)
             if finished.status == PROBLEMS[WrongCode].status:
                 raise WrongCode(held.id, held.attempts_left)
             if held.approved_at is None:
@@ -144,11 +150,12 @@ def _sent(held: SendReservation | Verification, asked: SendRequest, status: int)
         "attempts_left": held.attempts_left,
         "sends_left": held.sends_left,
     }
-    return make_response(body, status, {"Location": f"/verifications/{held.id}"})
+    return json_answer(body, status, {"Location": f"/verifications/{held.id}"})
 
 
 def _approved(id: str, purpose: str, phone: PhoneNumber, approved_at: datetime) -> Response:
-    g.phone, g.purpose = phone.masked, purpose
+    known = facts()
+    known.phone, known.purpose = phone.masked, purpose
     body = {
         "id": id,
         "status": "approved",
@@ -157,7 +164,7 @@ def _approved(id: str, purpose: str, phone: PhoneNumber, approved_at: datetime) 
         "phone_masked": phone.masked,
         "approved_at": timestamp(approved_at),
     }
-    return make_response(body)
+    return json_answer(body)
 
 
 def _shown(held: Verification, delivery: str | None) -> Response:
@@ -171,4 +178,4 @@ def _shown(held: Verification, delivery: str | None) -> Response:
         "resend_at": timestamp(held.resend_at),
         "attempts_left": held.attempts_left,
     }
-    return make_response(body)
+    return json_answer(body)

@@ -7,12 +7,13 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-from flask import Blueprint, abort, g, request
+from flask import Blueprint, abort, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import UnsupportedMediaType
 
 from otpservice.verification.address import Network, is_among
 from otpservice.verification.inbound import Received, UnreadableSms, Wish
+from otpservice.web.current import facts
 from otpservice.web.requests import InvalidRequest, read_body
 
 log = logging.getLogger(__name__)
@@ -49,10 +50,11 @@ def inbound_blueprint(
             raise InvalidRequest(
                 "An incoming SMS has a message_id, and a sender as form or from."
             ) from None
-        g.phone = received.phone.masked if received.phone else None
-        g.outcome = _outcome(received)
+        known = facts()
+        known.phone = received.phone.masked if received.phone else None
+        known.outcome = _outcome(received)
         if received.new and received.wish and received.phone:
-            g.decision = _DECISIONS[received.wish]
+            known.decision = _DECISIONS[received.wish]
         return "", 204
 
     return blueprint
