@@ -15,6 +15,7 @@ for a day. So it does if Redis lost everything, and for a country nothing was se
 
 from collections.abc import Sequence
 from dataclasses import astuple
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from otpservice.adapters.scripts import Call
@@ -71,13 +72,14 @@ class PumpingGuard:
         self._numbers = astuple(budget or Budget())
         self._enforce = enforce
         self._since: dict[str, int] = {}
+        self._country_key = cache(partial(self._key, "country"))
 
     def subjects(self, phone: PhoneNumber) -> tuple[Subject, ...]:
         """What an SMS to ``phone`` is counted by: its country, then its block of 1,000 numbers.
 
         A send is refused if either refuses; what the other counted is then given back.
         """
-        country = self._key("country", phone.country)
+        country = self._country_key(phone.country)
         block = self._key("block", phone.digits[:-3])
         return Subject("country", country, country), Subject("block", block, country)
 

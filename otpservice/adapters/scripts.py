@@ -186,7 +186,7 @@ class Scripts:
     def _command(self, *command: Any) -> Any:  # noqa: ANN401
         return self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
 
-    def _by_digest(self, call: Call) -> Sequence[Any]:
+    def _by_digest(self, call: Call) -> tuple[Any, ...]:
         script, keys, args = call
         return "EVALSHA", self._digests[script], len(keys), *keys, self.clock_offset, *args
 
