@@ -7,8 +7,10 @@ import sys
 
 import urllib3
 from flask import Flask, jsonify, request
+from redis import BlockingConnectionPool, Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from otpservice.adapters.redis_client import connect
 from otpservice.server import Server, gunicorn_settings, settings_or_exit
 from otpservice.settings import Settings
 
@@ -32,7 +34,7 @@ _FIELDS = {
 def floor_app(settings: Settings, provider_port: int) -> Flask:
     """Two views: ``/floor`` and ``/floor-post``."""
     app = Flask("floor", static_folder=None)
-    script = connect(settings.redis_url).register_script(_SCRIPT)
+    script = _redis(settings.redis_url).register_script(_SCRIPT)
     # As many connections as the service keeps.
     pool = urllib3.PoolManager(maxsize=500, retries=False, timeout=10)
 
@@ -50,6 +52,14 @@ def floor_app(settings: Settings, provider_port: int) -> Flask:
         return jsonify({"count": count, "message_id": told.json()["data"]["message_id"]}), 201
 
     return app
+
+
+def _redis(url: str) -> Redis:
+    """redis-py as it is, with the service's patience: what runs, runs once."""
+    pool = BlockingConnectionPool.from_url(
+        url, max_connections=16, socket_timeout=0.25, retry=Retry(NoBackoff(), 0), protocol=2
+    )
+    return Redis.from_pool(pool)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """redis-py's client and its pipeline without what this service never asks of them.
 
 Theirs repeat, count for telemetry and look up options on the way of every command: a script by them
-takes three times the CPU. Here commands are packed, sent in one write and read one by one; nothing
-is ever sent again.
+takes two to three times the instructions. Here commands are packed, sent in one write and read one
+by one; nothing is ever sent again.
 """
 
 from collections.abc import Sequence
