@@ -1,16 +1,14 @@
-"""Turns at running: of many requests in flight only some compete for the interpreter at a time.
+"""Turns at running: of many requests in flight only a few compete for the interpreter at a time.
 
 Python runs one thread at a time. Were all that can run to compete, each would have its turn after
-all others, over and over: a probe would wait behind hundreds, and a burst would end all at once at
-its very end. So they stand in a line for a turn, keep it while they work and ask Redis, which
-answers at once or is away, and step aside while they wait for a provider.
+all others, over and over: a probe would wait behind hundreds. So they stand in a line for a turn,
+and step aside while they wait for Redis or a provider.
 """
 
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock, local
-from time import monotonic
 
 
 class Turnstile:
@@ -27,10 +25,9 @@ class Turnstile:
         self._line: deque[Lock] = deque()
         self._mutex = Lock()
 
-    def enter(self) -> None:
-        """Wait for a turn."""
-        _thread.came_at = monotonic()
-        _thread.turn_at = self if self._wait() else None
+    def enter(self, *, first: bool = False) -> None:
+        """Wait for a turn, behind all others or, who had one before, ``first``."""
+        _thread.turn_at = self if self._wait(first=first) else None
 
     def leave(self) -> None:
         """Give it to the next in line, if this thread has one."""
@@ -42,14 +39,14 @@ class Turnstile:
                 else:
                     self._free += 1
 
-    def _wait(self) -> bool:
+    def _wait(self, *, first: bool) -> bool:
         with self._mutex:
             if self._free:
                 self._free -= 1
                 return True
             ticket = Lock()
             ticket.acquire()
-            self._line.append(ticket)
+            (self._line.appendleft if first else self._line.append)(ticket)
         return ticket.acquire(timeout=self._patience) or not self._gave_up(ticket)
 
     def _gave_up(self, ticket: Lock) -> bool:
@@ -61,21 +58,15 @@ class Turnstile:
 
 
 class _Thread(local):
-    came_at: float | None = None
     turn_at: Turnstile | None = None
 
 
 _thread = _Thread()
 
 
-def came_at() -> float:
-    """When this thread began to wait for the turn it has, by ``monotonic``; now if it has none."""
-    return monotonic() if _thread.turn_at is None else _thread.came_at or monotonic()
-
-
 @contextmanager
 def aside() -> Iterator[None]:
-    """Let others run while this thread waits for somebody who may take long."""
+    """Let others run while this thread waits; who has begun then goes before who has not."""
     if (turnstile := _thread.turn_at) is None:
         yield
         return
@@ -83,4 +74,4 @@ def aside() -> Iterator[None]:
     try:
         yield
     finally:
-        turnstile.enter()
+        turnstile.enter(first=True)

@@ -6,7 +6,7 @@ from threading import Event, Lock, Thread
 
 import pytest
 
-from otpservice.turns import Turnstile, aside, came_at
+from otpservice.turns import Turnstile, aside
 from tests.redis_servers import until
 
 
@@ -70,21 +70,31 @@ def test_turns_come_in_the_order_of_arrival(in_line):
     assert order == [0, 1, 2, 3, 4]
 
 
-def test_who_steps_aside_lets_the_next_run_and_waits_again_behind_others(in_line):
+def test_who_steps_aside_lets_the_next_run_and_then_goes_before_who_has_not_begun(in_line):
     turnstile, order, may_end = Turnstile(1), [], Event()
     turnstile.enter()
-    in_line(turnstile, lambda: order.append("first"))
+    in_line(turnstile, lambda: (order.append("next"), may_end.wait(10)))
+    in_line(turnstile, lambda: order.append("last"))
     with aside():
-        until(lambda: order == ["first"])
-        turnstile_is_taken = Thread(target=lambda: Inside().visit(turnstile, 0.05))
-        turnstile_is_taken.start()
-        until(lambda: turnstile._free == 0)
-        in_line(turnstile, lambda: (order.append("second"), may_end.wait(10)))
-        may_end.set()
+        until(lambda: order == ["next"])
+        ends = Thread(target=lambda: (until(lambda: waiting(turnstile) == 2), may_end.set()))
+        ends.start()
     order.append("back")
     turnstile.leave()
-    turnstile_is_taken.join(10)
-    assert order == ["first", "second", "back"]
+    ends.join(10)
+    until(lambda: len(order) == 3)
+    assert order == ["next", "back", "last"]
+
+
+def test_a_turn_is_given_back_when_what_was_waited_for_failed():
+    turnstile = Turnstile(1)
+    turnstile.enter()
+    waits = aside()
+    waits.__enter__()
+    assert turnstile._free == 1
+    assert not waits.__exit__(OSError, OSError("gone"), None)
+    assert turnstile._free == 0
+    turnstile.leave()
     assert turnstile._free == 1
 
 
@@ -104,15 +114,3 @@ def test_without_a_turn_nothing_is_given_back_and_nobody_steps_aside():
     turnstile.leave()
     with aside():
         assert turnstile._free == 1
-    before = time.monotonic()
-    assert before <= came_at() <= time.monotonic()
-
-
-def test_who_has_a_turn_came_when_it_began_to_wait():
-    turnstile = Turnstile(1)
-    before = time.monotonic()
-    turnstile.enter()
-    after = time.monotonic()
-    time.sleep(0.01)
-    assert before <= came_at() <= after
-    turnstile.leave()

@@ -14,6 +14,8 @@ from redis.client import Pipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
+from otpservice.turns import aside
+
 # Their answers are as they are; redis-py looks for what to make of all others'.
 _SCRIPTS = frozenset({"EVAL", "EVALSHA"})
 
@@ -48,16 +50,21 @@ class DirectClient(Redis):
         Raises:
             RedisError: the server did not answer them all; any of them may have run.
         """
-        pool = self.connection_pool
-        connection: Any = pool.get_connection()
+        packed = b"".join(map(_packed, commands))
+        # Nobody waits for a turn who has a connection: others would wait for it with theirs.
+        with aside():
+            return self._exchange(packed, len(commands))
+
+    def _exchange(self, packed: bytes, count: int) -> list[Any]:
+        connection: Any = self.connection_pool.get_connection()
         try:
-            connection.send_packed_command((b"".join(map(_packed, commands)),))
-            return [_answer(connection) for _ in commands]
+            connection.send_packed_command((packed,))
+            return [_answer(connection) for _ in range(count)]
         except BaseException:
             connection.disconnect()  # an answer may still be on its way to it
             raise
         finally:
-            pool.release(connection)
+            self.connection_pool.release(connection)
 
 
 class _DirectPipeline(Pipeline):

@@ -8,9 +8,8 @@ from redis import BlockingConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from otpservice.turns import came_at
-
-# Seconds after which a connection is looked at before it is used: servers close what is idle.
+# Seconds after which a connection is looked at before it is used: servers close what is idle. To
+# look is a call of the system, for which the interpreter's lock is given away.
 _IDLE = 0.5
 
 
@@ -34,7 +33,7 @@ class Pool(BlockingConnectionPool):
         if connection is None:
             connection = self.make_connection()  # type: ignore[no-untyped-call]
         try:
-            _make_ready(connection)
+            self._make_ready(connection)
         except BaseException:
             self.release(connection)
             raise
@@ -50,18 +49,32 @@ class Pool(BlockingConnectionPool):
             connection.idle_since = monotonic()
         self.pool.put_nowait(connection)
 
+    def _make_ready(self, connection: Any) -> None:  # noqa: ANN401
+        if connection.is_connected and self._is_doubtful(connection) and _is_closed(connection):
+            connection.disconnect()
+        if not connection.is_connected:
+            connection.connect()
+
+    def _is_doubtful(self, connection: Any) -> bool:  # noqa: ANN401
+        """Whether it was idle for long, or another has failed since."""
+        unused: float = connection.idle_since
+        return monotonic() - unused > _IDLE or unused <= self.pool.in_vain
+
 
 class Turns(LifoQueue[Any]):
     """The free connections of a pool, and the turns of those who wait for one.
 
     While Redis is silent each connection comes back only after a timeout, and a long queue would
     wait one after another. So all who wait give up with the first who was not answered, unless
-    somebody else was answered since they came: those as well that still wait for a turn at all.
+    somebody else was answered since they came.
+
+    Attributes:
+        in_vain: when a connection last came back without an answer, by ``monotonic``.
     """
 
     def __init__(self, maxsize: int = 0) -> None:
         super().__init__(maxsize)
-        self._answered = self._in_vain = 0.0
+        self._answered = self.in_vain = 0.0
 
     def put_nowait(self, item: Any) -> None:  # noqa: ANN401
         """Take a connection back, or the place of one that was never made (None)."""
@@ -73,7 +86,7 @@ class Turns(LifoQueue[Any]):
                 self._answered = monotonic()
                 self.not_empty.notify()
             else:
-                self._in_vain = monotonic()
+                self.in_vain = monotonic()
                 self.not_empty.notify_all()
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: ANN401, ARG002
@@ -82,23 +95,15 @@ class Turns(LifoQueue[Any]):
         Raises:
             Empty: there was none in time, or it would be in vain.
         """
-        came, until = came_at(), monotonic() + (timeout or 0)
+        began = monotonic()
         with self.mutex:
-            while not self._answered < came < self._in_vain:
+            while not self._answered < began < self.in_vain:
                 if self.queue:
                     return self.queue.pop()
-                left = until - monotonic()
+                left = began + (timeout or 0) - monotonic()
                 if left <= 0 or not self.not_empty.wait(left):
                     break
         raise Empty
-
-
-def _make_ready(connection: Any) -> None:  # noqa: ANN401
-    idle = monotonic() - getattr(connection, "idle_since", 0.0)
-    if connection.is_connected and idle > _IDLE and _is_closed(connection):
-        connection.disconnect()
-    if not connection.is_connected:
-        connection.connect()
 
 
 def _is_closed(connection: Any) -> bool:  # noqa: ANN401

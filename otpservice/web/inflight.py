@@ -9,9 +9,8 @@ from otpservice.turns import Turnstile
 from otpservice.web.current import current_request, facts
 from otpservice.web.requests import Overloaded
 
-# Requests that work at the same time. One computes while the others wait for Redis, some of which
-# may be a network away.
-_AT_A_TIME = 8
+# Requests that compete for the interpreter: one has it, the other is ready when it is let go of.
+_AT_A_TIME = 2
 
 _PROBES = frozenset({"health.live", "health.ready"})
 
