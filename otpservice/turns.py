@@ -6,8 +6,6 @@ and step aside while they wait for Redis or a provider.
 """
 
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from threading import Lock, local
 
 
@@ -64,14 +62,16 @@ class _Thread(local):
 _thread = _Thread()
 
 
-@contextmanager
-def aside() -> Iterator[None]:
+class aside:  # noqa: N801 - it is used as those of contextlib are
     """Let others run while this thread waits; who has begun then goes before who has not."""
-    if (turnstile := _thread.turn_at) is None:
-        yield
-        return
-    turnstile.leave()
-    try:
-        yield
-    finally:
-        turnstile.enter(first=True)
+
+    __slots__ = ("_turnstile",)
+
+    def __enter__(self) -> None:
+        self._turnstile = _thread.turn_at
+        if self._turnstile:
+            self._turnstile.leave()
+
+    def __exit__(self, *_error: object) -> None:
+        if self._turnstile:
+            self._turnstile.enter(first=True)

@@ -86,13 +86,17 @@ def test_who_steps_aside_lets_the_next_run_and_then_goes_before_who_has_not_begu
     assert order == ["next", "back", "last"]
 
 
-def test_a_turn_is_given_back_when_what_was_waited_for_failed():
+def fail_aside(turnstile):
+    with aside():
+        assert turnstile._free == 1
+        raise OSError("gone")
+
+
+def test_who_stepped_aside_has_its_turn_again_when_what_it_waited_for_failed():
     turnstile = Turnstile(1)
     turnstile.enter()
-    waits = aside()
-    waits.__enter__()
-    assert turnstile._free == 1
-    assert not waits.__exit__(OSError, OSError("gone"), None)
+    with pytest.raises(OSError, match="gone"):
+        fail_aside(turnstile)
     assert turnstile._free == 0
     turnstile.leave()
     assert turnstile._free == 1
