@@ -11,7 +11,7 @@ from redis.retry import Retry
 from otpservice.adapters.redis_cluster import Cluster
 from otpservice.adapters.redis_connections import TcpConnection, UnixConnection
 from otpservice.adapters.redis_direct import DirectClient
-from otpservice.adapters.redis_pool import Pool, Turns
+from otpservice.adapters.redis_pool import FreeConnections, Pool
 from otpservice.adapters.redis_sentinel import PrimaryConnection, Sentinels
 from otpservice.verification.errors import InvalidSettings
 
@@ -19,12 +19,12 @@ from otpservice.verification.errors import InvalidSettings
 # counts twice. Redis answers in well under a millisecond, so a quarter of a second is "away".
 TIMEOUT = 0.25
 
-# A burst of requests waits its turn here. Sent all at once it would queue in Redis, where whoever
-# waits longer than TIMEOUT counts as unanswered, though the script runs: 1,000 logins at once lost
-# more than half that way. A free connection has a turn in well under a millisecond; of 1,000 logins
-# at once in one worker the last has its first after two seconds or three, where cores are slow.
+# A burst of requests waits for connections here. Sent all at once it would queue in Redis, where
+# whoever waits longer than TIMEOUT counts as unanswered, though the script runs: 1,000 logins at
+# once lost more than half that way. A connection is lent for well under a millisecond; where cores
+# are slow, the last of 1,000 logins at once may wait for seconds.
 _CONNECTIONS = 16
-_TURN_WITHIN = 5.0
+_FREE_WITHIN = 5.0
 
 # Sentinels are asked only when a connection is made.
 _SENTINEL_CONNECTIONS = 2
@@ -53,8 +53,8 @@ def connect(url: str) -> Redis:
 def _client(**options: Any) -> DirectClient:  # noqa: ANN401 - redis-py's
     discipline = {
         "max_connections": _CONNECTIONS,
-        "timeout": _TURN_WITHIN,
-        "queue_class": Turns,
+        "timeout": _FREE_WITHIN,
+        "queue_class": FreeConnections,
         "socket_timeout": TIMEOUT,
         "socket_connect_timeout": TIMEOUT,
         "retry": Retry(NoBackoff(), 0),

@@ -16,7 +16,7 @@ _IDLE = 0.5
 class Pool(BlockingConnectionPool):
     """redis-py's pool without what it counts for telemetry.
 
-    Who finds no connection free waits for a turn, ``timeout`` seconds at the most.
+    Who finds no connection free waits for one, ``timeout`` seconds at the most.
     """
 
     def get_connection(self, *_: Any, **__: Any) -> Any:  # noqa: ANN401 - redis-py's
@@ -61,8 +61,8 @@ class Pool(BlockingConnectionPool):
         return monotonic() - unused > _IDLE or unused <= self.pool.in_vain
 
 
-class Turns(LifoQueue[Any]):
-    """The free connections of a pool, and the turns of those who wait for one.
+class FreeConnections(LifoQueue[Any]):
+    """The free connections of a pool, and those who wait for one.
 
     While Redis is silent each connection comes back only after a timeout, and a long queue would
     wait one after another. So all who wait give up with the first who was not answered, unless
