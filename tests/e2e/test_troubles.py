@@ -46,7 +46,7 @@ TROUBLES = {
     "outcome_unknown": (lose_the_answer_of_a_check, (), {}),
     "sending_disabled": (send, (), {"sending": "off"}),
     "store_unavailable": (send, (), {"redis_url": f"redis://127.0.0.1:{free_port()}/0"}),
-    "overloaded": (send_while_the_only_place_is_taken, ("--threads", "1"), {}),
+    "overloaded": (send_while_the_only_place_is_taken, ("--workers", "1", "--threads", "1"), {}),
 }
 
 
