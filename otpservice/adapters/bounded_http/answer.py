@@ -62,13 +62,10 @@ class AnswerReader:
             AnswerCut, AnswerMalformed, AnswerTooLarge: there is none.
             OSError: the connection broke, or the time is over (``TimeoutError``).
         """
-        while not self._is_whole:
-            if piece := self._receive():
-                self._read(piece)
-            elif self.status is None or self._is_framed:
-                raise AnswerCut
-            else:
-                break
+        try:
+            self._read_all()
+        finally:
+            del self._parser  # it knows this reader: nothing is left for the garbage collector
         return self._body
 
     def on_message_begin(self) -> None:
@@ -97,6 +94,15 @@ class AnswerReader:
         if self.status is not None and not self._is_whole:
             self._is_whole = True
             self.reusable = self._parser.should_keep_alive()
+
+    def _read_all(self) -> None:
+        while not self._is_whole:
+            if piece := self._receive():
+                self._read(piece)
+            elif self.status is None or self._is_framed:
+                raise AnswerCut
+            else:
+                break
 
     def _receive(self) -> bytes:
         """What has come; nothing at the connection's end."""
