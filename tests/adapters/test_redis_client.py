@@ -108,6 +108,15 @@ def test_whoever_waits_for_a_connection_to_a_silent_redis_is_told_with_the_first
     assert max(waited) < 1.2
 
 
+def test_a_connection_that_was_closed_while_idle_is_replaced_unnoticed(alone, client_of):
+    client = client_of(alone.url)
+    client.execute_command("SET", "counter", 0)
+    alone.client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    time.sleep(0.6)  # used a moment ago, it would not be looked at
+    increment(client)
+    assert int(client.execute_command("GET", "counter")) == 1
+
+
 def test_turns_at_running_hold_up_nobody_who_asks_redis(anywhere):
     url, _ = anywhere
     turnstile = Turnstile(2)
@@ -222,7 +231,7 @@ def test_sentinels_that_are_away_or_silent_are_passed_over(watched, client_of):
         refused = "127.0.0.1:1"
         nodes = [refused, f"127.0.0.1:{others[0].port}", f"127.0.0.1:{last.port}"]
         client = client_of(f"redis+sentinel://{','.join(nodes)}/{watched.NAME}")
-        until(client.ping)
+        assert until(client.ping)
 
 
 def test_a_name_no_sentinel_knows_is_an_unavailable_store(watched, client_of):

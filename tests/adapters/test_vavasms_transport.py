@@ -10,6 +10,7 @@ import pytest
 
 from otpservice.adapters import vavasms
 from otpservice.adapters.bounded_http.resolver import addresses
+from otpservice.turns import Turnstile
 from tests.adapters import vavasms_replies as page
 from tests.adapters.fake_provider import FakeProvider, after, answer, cut, drip, hang, reset
 from tests.adapters.test_vavasms_page import balance, check, send
@@ -129,6 +130,29 @@ def test_a_host_that_swallows_packets_means_surely_not_sent_in_time():
             assert time.monotonic() - started < 2
 
 
+def test_whoever_tries_to_connect_leaves_its_turn_to_others():
+    turnstile = Turnstile(1)
+
+    def send_in_turn():
+        turnstile.enter()
+        with pytest.raises(vavasms.Unavailable):
+            send(client)
+        turnstile.leave()
+
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        address = listener.getsockname()
+        with socket.create_connection(address), ThreadPoolExecutor(1) as threads:
+            client = vavasms.VavasmsClient(
+                url=f"http://127.0.0.1:{address[1]}", username="u", password="p", timeout=4
+            )
+            sending = threads.submit(send_in_turn)
+            time.sleep(0.2)
+            turnstile.enter()
+            assert not sending.done()
+            turnstile.leave()
+            sending.result()
+
+
 def test_connecting_is_tried_twice_and_no_more():
     # Hanging up before TLS begins is the one refusal a server can count.
     with FakeProvider(YES, before_request=cut) as provider:
@@ -217,6 +241,19 @@ def test_a_connection_idle_for_long_is_not_trusted():
         check(client)
         client.close()
         assert provider.connections == 2
+
+
+def test_a_connection_is_idle_from_its_last_answer_not_from_the_request():
+    def slow(sock):
+        time.sleep(0.4)
+        sock.sendall(YES)
+
+    with FakeProvider(slow, YES) as provider:
+        client = provider.client(max_idle=0.3)
+        for _ in range(2):
+            check(client)
+        client.close()
+        assert (provider.connections, len(provider.requests)) == (1, 2)
 
 
 def test_a_late_answer_never_answers_the_next_call():

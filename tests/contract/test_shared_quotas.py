@@ -224,6 +224,8 @@ def test_what_was_no_wrong_guess_does_not_count_on_the_address(make_store, outco
             store.approve(attempt, Code(f"12345{n}"))
         else:
             store.settle_attempt(attempt, outcome)
+    other = ask(store, 1).id
+    assert store.reserve_attempt(OWNER, other, "one more", CODE, "192.0.2.1").id == other
 
 
 def test_a_guess_at_nothing_does_not_count_on_the_address(make_store):

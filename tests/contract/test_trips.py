@@ -107,6 +107,7 @@ def test_a_yes_after_a_cancel_confirms_no_sms_and_is_no_failure_of_its_address(
 def test_what_came_to_no_answer_is_no_failure_of_its_address(store, hosted, outcome):
     for n in range(2):
         guess = store.reserve_attempt(OWNER, hosted, f"guess-{n}", CODE, ADDRESS)
+        assert guess.previous_unknown == (n > 0 and outcome is AttemptOutcome.UNKNOWN)
         store.settle_attempt(guess, outcome)
 
 
