@@ -232,7 +232,7 @@ class Store(Protocol):
             When it was approved.
 
         Raises:
-            AlreadyConfirmed, Canceled, NotFound: the yes came too late.
+            AlreadyConfirmed, Canceled, AttemptsExhausted, NotFound: the yes came too late.
         """
 
     def settle_attempt(self, reservation: AttemptReservation, outcome: AttemptOutcome) -> int:
@@ -250,7 +250,9 @@ class Store(Protocol):
         """
 
     def cancel(self, app: str, id: str) -> Verification:
-        """Cancel a pending verification; leave any other as it is.
+        """Cancel a pending verification; leave the status of any other as it is.
+
+        No yes that arrives later approves it, not even to a guess that exhausted it.
 
         Returns:
             The verification as it was before.

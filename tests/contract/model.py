@@ -71,6 +71,7 @@ class Verification(Named):
     ended_at: int = 0
     approved_by: str = ""
     proof: Guess | None = None  # that the provider said yes to
+    closed: bool = False  # canceled when it was exhausted, which stays its status
     lost: bool = False  # the answer to the check before was lost
 
     @property
@@ -162,7 +163,7 @@ class Model:
             return held.ended
         if self.now >= (held.newest or 0) + self.policy.code_ttl:
             return Status.EXPIRED
-        if held.attempts >= self.policy.max_attempts:
+        if held.closed or held.attempts >= self.policy.max_attempts:
             return Status.ATTEMPTS_EXHAUSTED
         return Status.PENDING
 
@@ -276,7 +277,8 @@ class Model:
         alive = held.hosted_alive(held.proof.time if held.proof else 0, self.life)
         if held.proof and len(alive) == 1:
             alive = []
-        asked = [guess.time for guess in held.guesses if guess.outcome is None]
+        on_their_way = {None, AttemptOutcome.UNKNOWN}
+        asked = [guess.time for guess in held.guesses if guess.outcome in on_their_way]
         patience = int(self.policy.provider_timeout) + ASKS_LATE
         ends = [*(send.time + self.life for send in alive), *(time + patience for time in asked)]
         return max(0, max(ends, default=0) - self.now)
@@ -367,6 +369,8 @@ class Model:
         late = {Status.APPROVED: errors.AlreadyConfirmed, Status.CANCELED: errors.Canceled}
         if held.ended:
             raise late.get(held.ended, errors.NotFound)(held.id)
+        if held.closed:
+            raise errors.AttemptsExhausted(held.id)
         alive = [send.time + self.life for send in held.hosted_alive(guess.time, self.life)]
         self.used[held.phone, guess.code] = max(alive, default=0)
         held.proof = guess
@@ -380,6 +384,7 @@ class Model:
     def cancel(self, held: Verification) -> None:
         if self.status(held) is Status.PENDING:
             held.end(Status.CANCELED, self.now)
+        held.closed |= self.status(held) is Status.ATTEMPTS_EXHAUSTED
 
     # Locks
 

@@ -465,6 +465,16 @@ def test_a_guess_on_its_way_to_the_provider_holds_the_phone_too(store, phone):
     assert send(store, phone, owner=OTHER_PURPOSE, send_id="send-2").hosted
 
 
+def test_a_guess_whose_answer_was_lost_may_still_be_on_its_way(store, phone):
+    first = send(store, phone)
+    lost = store.reserve_attempt(OWNER, first.id, "lost", Code("654321"))
+    store.settle_attempt(lost, AttemptOutcome.UNKNOWN)
+    approve(store, first.id)
+    assert refused_hosted(store, phone, OTHER_PURPOSE).retry_after == 15
+    store.clock_offset = 15 * SECOND
+    assert send(store, phone, owner=OTHER_PURPOSE, send_id="send-2").hosted
+
+
 def test_a_guess_whose_worker_died_holds_the_phone_while_it_may_be_asked_about(store, phone):
     first = send(store, phone)
     store.reserve_attempt(OWNER, first.id, "lost", Code("654321"))
@@ -596,6 +606,18 @@ def test_a_guess_from_before_a_success_takes_no_later_failure_out(make_store, ph
     fail(store, again.id, 1)
     with pytest.raises(PhoneLocked):
         approve(store, again.id)
+
+
+def test_after_the_cancel_of_an_exhausted_verification_no_late_yes_approves_it(store, phone):
+    sent = send(store, phone)
+    late = store.reserve_attempt(OWNER, sent.id, "late", CODE)
+    other = store.reserve_attempt(OWNER, sent.id, "other", Code("654321"))
+    fail(store, sent.id, 3)
+    assert store.cancel("portal", sent.id).status is Status.ATTEMPTS_EXHAUSTED
+    store.settle_attempt(other, AttemptOutcome.GIVEN_BACK)
+    assert store.read("portal", sent.id).status is Status.ATTEMPTS_EXHAUSTED
+    with pytest.raises(AttemptsExhausted):
+        store.approve(late, CODE)
 
 
 def test_fifty_yes_at_once_approve_once(store, phone):

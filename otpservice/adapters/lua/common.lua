@@ -9,12 +9,15 @@
 --   cleared                  when failures were last set to nothing
 -- Sends      ZSET  otp:{tag}:s:<digest>   SMS to the phone: send id by time
 -- Record     HASH  otp:{tag}:v:<id>       one verification
---   app, purpose, phone, pd, state (pending, approved, canceled, failed)
+--   app, purpose, phone, pd
+--   state                    pending, approved, canceled, failed; or attempts_exhausted, if it was
+--                            canceled then: a guess on its way must not approve it any more
 --   route, hosted ('1', '0')  the route that sent last, and whether its provider made the code
 --   message                  the provider's name for the last SMS of a local route
 --   delivery, delivery_at    what the provider said of it, and when
 --   attempts, approved_at, approved_by, unknown (the check before ended so)
 --   yes_at                   when the guess was reserved that the provider approved
+--   lost_at                  when the newest guess was reserved whose answer was lost
 --   sent                     when its last settled send was reserved
 --   ended                    when its only send was given back
 --   s:<send id>              a send on its way: reserved then
@@ -96,13 +99,13 @@ end
 
 -- Until when a guess may be on its way to the provider: it must not meet another's code there.
 local function asked_until(record, patience)
-  local asked = 0
+  local newest = number(record, 'lost_at')
   for field, at in pairs(record) do
-    if string.sub(field, 1, 2) == 'a:' and at ~= '0' then
-      asked = math.max(asked, tonumber(at) + patience + ASKS_LATE)
+    if string.sub(field, 1, 2) == 'a:' then
+      newest = math.max(newest, tonumber(at))
     end
   end
-  return asked
+  return newest > 0 and newest + patience + ASKS_LATE or 0
 end
 
 -- Until when the hosted route serves this verification alone. The provider keys codes by phone and
@@ -118,11 +121,12 @@ end
 
 -- What a caller sees, in the order in which one state hides another.
 local function status(record, now, ttl, max_attempts)
-  if record.state ~= 'pending' then
-    return record.state
+  local state = record.state
+  if state ~= 'pending' and state ~= 'attempts_exhausted' then
+    return state
   elseif now >= newest_send(record) + ttl then
     return 'expired'
-  elseif number(record, 'attempts') >= max_attempts then
+  elseif state == 'attempts_exhausted' or number(record, 'attempts') >= max_attempts then
     return 'attempts_exhausted'
   end
   return 'pending'

@@ -8,9 +8,9 @@ if record.app ~= ARGV[2] then
   return { 'not_found' }
 end
 local before = status(record, now, ttl, max_attempts)
-if ARGV[6] == 'cancel' and before == 'pending' then
-  record.state = 'canceled'
-  redis.call('HSET', KEYS[1], 'state', 'canceled')
+if ARGV[6] == 'cancel' and (before == 'pending' or before == 'attempts_exhausted') then
+  record.state = before == 'pending' and 'canceled' or before
+  redis.call('HSET', KEYS[1], 'state', record.state)
   keep_record(KEYS[1], record, now, ttl, max_attempts)
 end
 local newest = newest_send(record)

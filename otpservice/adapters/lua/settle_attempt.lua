@@ -41,7 +41,8 @@ else
   take_out_failure(phone_key, phone, counted_at, lockout)
 end
 if outcome == 'unknown' then
-  redis.call('HSET', KEYS[1], 'unknown', '1')
+  local lost_at = math.max(counted_at, number(record, 'lost_at'))
+  redis.call('HSET', KEYS[1], 'unknown', '1', 'lost_at', whole(lost_at))
 elseif outcome == 'back' then
   record.attempts = whole(number(record, 'attempts') - 1)
   redis.call('HSET', KEYS[1], 'attempts', record.attempts)
