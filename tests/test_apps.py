@@ -90,6 +90,12 @@ def test_upper_case_hashes_are_the_same_hashes():
     assert Apps.parse(f'[apps.a]\nkey_sha256 = ["{digest}"]').authenticate(key) is not None
 
 
+@pytest.mark.parametrize("key", ["", " ", "\t"])
+def test_a_blank_key_opens_nothing_even_if_its_hash_is_there(key):
+    apps = Apps((App("a", key_hashes=(hashlib.sha256(key.encode()).digest(),)),))
+    assert apps.authenticate(key) is None
+
+
 @pytest.mark.parametrize("key", ["", "é", "\udcff", "clé" * 10, " ", "\0", HASH, "x" * 10_000_000])
 def test_what_cannot_be_a_key_is_nobodys_key(key):
     started = time.monotonic()
@@ -125,9 +131,10 @@ def test_no_lines_are_made_for_a_name_no_app_can_have(name):
 
 def test_two_apps_with_one_key_are_a_mistake_that_names_both():
     table = f'key_sha256 = ["{HASH}"]\n'
-    assert problems_of(f"[apps.a]\n{table}[apps.b]\n{table}") == (
-        "apps.a and apps.b have the same key: give each its own",
-    )
+    for other in (table, table.replace(HASH, HASH.upper())):
+        assert problems_of(f"[apps.a]\n{table}[apps.b]\n{other}") == (
+            "apps.a and apps.b have the same key: give each its own",
+        )
 
 
 @pytest.mark.parametrize(
@@ -192,6 +199,14 @@ def test_a_wrong_hash_is_a_problem_that_does_not_repeat_it(value):
         ("apps = 5", "there is no table [apps.NAME]"),
         ("apps.a = 5", "apps.a must be a table"),
         ("[apps.a]", "apps.a.key_sha256 is required"),
+        *(
+            (
+                f'[apps.a]\nkey_sha256 = ["{HASH}", "{hashlib.sha256(blank).hexdigest()}"]',
+                "apps.a.key_sha256 holds the hash of an empty key: "
+                "make a key with `otpservice keys new`",
+            )
+            for blank in (b"", b" ", b"\n", b"\r\n")
+        ),
         ("[app.a]", "app is not a setting; did you mean apps?"),
         ("[apps.Portal]", "apps.'Portal': an app's name must be"),
         ("[apps", "not valid TOML"),

@@ -327,7 +327,7 @@ def test_every_variable_may_be_in_a_file_instead(environ, tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("content", "password"), [("p\n", "p"), ("p", "p"), ("p\n\n", "p\n"), (" p ", " p ")]
+    ("content", "password"), [("p\n", "p"), ("p", "p"), ("p\r\n", "p"), (" p ", " p ")]
 )
 def test_one_new_line_at_the_end_of_a_file_is_no_part_of_the_secret(
     environ, tmp_path, content, password
@@ -336,6 +336,24 @@ def test_one_new_line_at_the_end_of_a_file_is_no_part_of_the_secret(
     (tmp_path / "pw").write_text(content)
     settings = read(environ, VAVASMS_PASSWORD_FILE=str(tmp_path / "pw"))
     assert settings.vavasms_password == password
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "VAVASMS_USERNAME", "VAVASMS_PASSWORD"])
+@pytest.mark.parametrize("content", [" " * 40, "\n\n", "\t \n", "a" * 40 + "\nmore", "a\r" * 40])
+def test_a_secret_that_is_blank_or_of_several_lines_is_a_mistake(environ, tmp_path, name, content):
+    (tmp_path / "secret").write_bytes(content.encode())
+    del environ[f"OTPSERVICE_{name}"]
+    (said,) = problems_of(environ, **{f"{name}_FILE": str(tmp_path / "secret")})
+    assert said == (
+        f"OTPSERVICE_{name} (from OTPSERVICE_{name}_FILE) must be one line that is not blank"
+    )
+
+
+def test_the_countries_of_an_app_are_among_the_services(environ, apps_file):
+    apps_file.write_text(apps_file.read_text() + 'countries = ["CI", "FR", "SN"]\n')
+    assert problems_of(environ, COUNTRIES="CI,SN") == (
+        "OTPSERVICE_APPS_FILE: apps.portal.countries holds FR, which OTPSERVICE_COUNTRIES does not",
+    )
 
 
 def test_a_bad_value_in_a_file_names_the_variable_and_the_one_with_the_path(environ, tmp_path):

@@ -56,12 +56,12 @@ class Apps:
         return next((app for app in self.apps if app.name == name), None)
 
     def authenticate(self, key: str) -> App | None:
-        """The app whose key this is.
+        """The app whose key this is; an empty or blank key is nobody's.
 
         The key's hash is compared with every stored one whatever comes out, so that the time it
         takes does not tell which app came close, or which comes first in the file.
         """
-        if len(key) > _LONGEST_KEY or not key.isascii():
+        if not key.strip() or len(key) > _LONGEST_KEY or not key.isascii():
             return None
         digest = hashlib.sha256(key.encode()).digest()
         found = None

@@ -1,5 +1,6 @@
 """The apps file: TOML with one table ``[apps.NAME]`` for each app."""
 
+import hashlib
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -26,6 +27,11 @@ from otpservice.verification.errors import InvalidSettings
 SCOPES = ("verify", "admin", "metrics")
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+# What hashing an unset variable gives, with and without the end of a line.
+_BLANK_HASHES = frozenset(
+    hashlib.sha256(blank).digest() for blank in (b"", b" ", b"\t", b"\n", b"\r", b"\r\n", b" \n")
+)
+
 NAME_RULE = "must be 1 to 32 of a-z, 0-9, - and _, and begin with a letter or digit"
 
 
@@ -105,6 +111,8 @@ def _key_hashes(value: object) -> tuple[bytes, ...]:
     read = tuple(bytes.fromhex(text) for text in hashes) if right else ()
     if len(read) not in {1, 2} or len(set(read)) < len(read):
         raise ValueError("must be a list of one or two different SHA-256, 64 hex digits each")
+    if _BLANK_HASHES.intersection(read):
+        raise ValueError("holds the hash of an empty key: make a key with `otpservice keys new`")
     return read
 
 

@@ -29,6 +29,7 @@ def read_all(environ: Mapping[str, str]) -> dict[str, Any]:
         except InvalidSettings as error:
             problems += error.problems
     problems += _missing_for_routes(values)
+    problems += _countries_of_apps(values)
     if problems:
         raise InvalidSettings(problems)
     return {name.lower(): value for name, value in values.items()}
@@ -66,9 +67,22 @@ def _find(setting: Setting, environ: Mapping[str, str]) -> tuple[str, str]:
         raise InvalidSettings([f"{plain} and {file} are both set: keep one of them"])
     try:
         # Editors and `echo` end a file with a new line that is no part of the secret.
-        return f"{plain} (from {file})", file_text(environ[file]).removesuffix("\n")
+        text = file_text(environ[file]).removesuffix("\n").removesuffix("\r")
+        return f"{plain} (from {file})", text
     except ValueError as error:
         raise InvalidSettings([f"{file} {error}"]) from None
+
+
+def _countries_of_apps(values: Mapping[str, Any]) -> list[str]:
+    """An app's countries narrow the service's: another one would never get a code."""
+    allowed = values.get("COUNTRIES")
+    return [
+        f"{PREFIX}APPS_FILE: apps.{app.name}.countries holds {country}, which {PREFIX}COUNTRIES "
+        "does not"
+        for app in values.get("APPS_FILE", ())
+        for country in sorted((app.countries or frozenset()) - (allowed or frozenset()))
+        if allowed
+    ]
 
 
 def _missing_for_routes(values: Mapping[str, Any]) -> list[str]:

@@ -68,11 +68,11 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "VAVASMS_USERNAME",
-        values.any_text,
+        values.one_line,
         "",
         "the provider's account; required with a vavasms route",
     ),
-    Setting("VAVASMS_PASSWORD", values.any_text, "", "its password; required with a vavasms route"),
+    Setting("VAVASMS_PASSWORD", values.one_line, "", "its password; required with a vavasms route"),
     Setting(
         "VAVASMS_SENDER_ID",
         optional(sender_id),

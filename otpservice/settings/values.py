@@ -74,8 +74,13 @@ def switch(text: str) -> bool:
     return choice("on", "off")(text) == "on"
 
 
-def any_text(text: str) -> str:
-    """Whatever it says."""
+def one_line(text: str) -> str:
+    """Any text on one line, or none. Problems never repeat it: it is part of a login.
+
+    What is blank, or goes on after a line, is a file that was not meant.
+    """
+    if text and (not text.strip() or re.search(r"[\r\n]", text)):
+        raise ValueError("must be one line that is not blank")
     return text
 
 
@@ -86,6 +91,7 @@ def optional(read: Callable[[str], T]) -> Callable[[str], T | None]:
 
 def secret_keys(text: str) -> tuple[bytes, ...]:
     """One key or two, separated by a comma, newest first."""
+    one_line(text)
     keys = tuple(part.strip().encode() for part in text.split(","))
     if len(keys) not in {1, 2} or len(set(keys)) < len(keys) or min(map(len, keys)) < 32:  # noqa: PLR2004
         raise ValueError(
