@@ -1,6 +1,7 @@
 """Where the parts meet: the only module that knows them all."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 from flask import Flask
@@ -31,6 +32,7 @@ from otpservice.verification.routes import Route
 from otpservice.verification.service import VerificationService
 from otpservice.web.admin import Vitals, admin_blueprint
 from otpservice.web.application import Application
+from otpservice.web.bodies import read_bodies_first
 from otpservice.web.counting import PrometheusMeter
 from otpservice.web.events import register_events
 from otpservice.web.health import health_blueprint
@@ -60,6 +62,7 @@ def create_app(
     ask_balance: Callable[[], Money] | None = None,
     max_in_flight: int = MAX_IN_FLIGHT,
     is_stopping: Callable[[], bool] = lambda: False,
+    body_deadline: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Flask:
     """Build the service. Nothing connects before the first request.
 
@@ -71,9 +74,11 @@ def create_app(
         ask_balance: what to ask for the balance instead of the account of the settings.
         max_in_flight: requests one worker handles at once.
         is_stopping: whether the service was told to stop and only finishes what it has.
+        body_deadline: makes a context manager that raises RequestTimeout if a body takes too long
+            to come; by default nothing limits that.
     """
     meter = PrometheusMeter(max_in_flight=max_in_flight)
-    app = _bare_app(meter, max_in_flight)
+    app = _bare_app(meter, max_in_flight, body_deadline)
 
     # A client of its own: a probe waits for no connection behind a burst of requests.
     probe = connect(settings.redis_url) if redis is None else redis
@@ -124,7 +129,9 @@ def create_app(
     return app
 
 
-def _bare_app(meter: Meter, max_in_flight: int) -> Flask:
+def _bare_app(
+    meter: Meter, max_in_flight: int, body_deadline: Callable[[], AbstractContextManager[object]]
+) -> Flask:
     """What surrounds every request, without any address."""
     app = Application("otpservice", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
@@ -133,6 +140,7 @@ def _bare_app(meter: Meter, max_in_flight: int) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     register_events(app, meter)
     register_errors(app)
+    read_bodies_first(app, body_deadline)
     limit_in_flight(app, max_in_flight, meter)
     return app
 

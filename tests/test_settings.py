@@ -88,6 +88,7 @@ DEFAULTS = {
     "allowed_numbers": (),
     "provider_timeout": 10.0,
     "drain_seconds": 2,
+    "keep_alive": 75,
     "breaker_failures": 5,
     "breaker_seconds": 30,
     "message": "Votre code OTP est : ##OTP##",
@@ -137,6 +138,7 @@ NUMBERS = [
     ("LOCKOUT_SECONDS", 1, 86_400),
     ("LOCKOUT_TOTAL", 0, 10_000),
     ("DRAIN_SECONDS", 0, 60),
+    ("KEEP_ALIVE", 0, 3600),
     ("BREAKER_FAILURES", 0, 1000),
     ("BREAKER_SECONDS", 1, 3600),
 ]
@@ -268,6 +270,7 @@ BAD = {
     "PROVIDER_TIMEOUT": ["", "0.9", "30.1", "nan", "inf", "1e1", " 5", "\u0665", "5."],
     "BREAKER_FAILURES": ["-1"],
     "DRAIN_SECONDS": ["61", "2.5"],
+    "KEEP_ALIVE": ["-1", "3601", "2.5"],
     "BREAKER_SECONDS": ["0"],
     "MESSAGE": ["", "Votre code : 123456", "##otp##", "#OTP#", "##BRAND##OTP##"],
     "MESSAGE_FR": ["Votre code"],

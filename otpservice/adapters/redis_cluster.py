@@ -26,7 +26,6 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from otpservice.adapters.redis_direct import Command, DirectClient
-from otpservice.turns import aside
 
 Address = tuple[str, int]
 
@@ -187,7 +186,7 @@ class Cluster(DirectClient):
         if self._slots:
             return
         began = monotonic()
-        with aside(), self._looking:  # nobody waits for a turn who holds up others
+        with self._looking:
             if self._looked_at > began and not self._slots:
                 raise RedisConnectionError("no node of the cluster answered whoever asked before")
             if not self._slots:

@@ -14,8 +14,6 @@ from redis.client import Pipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
-from otpservice.turns import aside
-
 # Their answers are as they are; redis-py looks for what to make of all others'.
 _SCRIPTS = frozenset({"EVAL", "EVALSHA"})
 
@@ -51,9 +49,7 @@ class DirectClient(Redis):
             RedisError: the server did not answer them all; any of them may have run.
         """
         packed = b"".join(map(_packed, commands))
-        # Nobody waits for a turn who has a connection: others would wait for it with theirs.
-        with aside():
-            return self._exchange(packed, len(commands))
+        return self._exchange(packed, len(commands))
 
     def _exchange(self, packed: bytes, count: int) -> list[Any]:
         connection: Any = self.connection_pool.get_connection()

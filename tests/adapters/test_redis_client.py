@@ -11,7 +11,6 @@ from redis.exceptions import RedisError
 from otpservice.adapters.redis_client import connect
 from otpservice.adapters.redis_health import servers
 from otpservice.adapters.scripts import Call, Scripts
-from otpservice.turns import Turnstile
 from otpservice.verification.errors import StoreUnavailable
 from tests.redis_servers import ClusterOf, Server, Watched, until
 
@@ -115,22 +114,6 @@ def test_a_connection_that_was_closed_while_idle_is_replaced_unnoticed(alone, cl
     time.sleep(0.6)  # used a moment ago, it would not be looked at
     increment(client)
     assert int(client.execute_command("GET", "counter")) == 1
-
-
-def test_turns_at_running_hold_up_nobody_who_asks_redis(anywhere):
-    url, _ = anywhere
-    turnstile = Turnstile(2)
-
-    def ask(_):
-        turnstile.enter()
-        began = time.monotonic()
-        increment(client)
-        turnstile.leave()
-        return time.monotonic() - began
-
-    for _ in range(5):
-        with connect(url) as client, ThreadPoolExecutor(40) as pool:
-            assert max(pool.map(ask, range(80))) < 2  # a turn that never comes takes five seconds
 
 
 def test_scripts_run_on_a_server_that_does_not_know_them_yet(anywhere, client_of):

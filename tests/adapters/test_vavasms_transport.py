@@ -10,7 +10,6 @@ import pytest
 
 from otpservice.adapters import vavasms
 from otpservice.adapters.bounded_http.resolver import addresses
-from otpservice.turns import Turnstile
 from tests.adapters import vavasms_replies as page
 from tests.adapters.fake_provider import FakeProvider, after, answer, cut, drip, hang, reset
 from tests.adapters.test_vavasms_page import balance, check, send
@@ -128,29 +127,6 @@ def test_a_host_that_swallows_packets_means_surely_not_sent_in_time():
             with pytest.raises(vavasms.Unavailable):
                 send(client)
             assert time.monotonic() - started < 2
-
-
-def test_whoever_tries_to_connect_leaves_its_turn_to_others():
-    turnstile = Turnstile(1)
-
-    def send_in_turn():
-        turnstile.enter()
-        with pytest.raises(vavasms.Unavailable):
-            send(client)
-        turnstile.leave()
-
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
-        address = listener.getsockname()
-        with socket.create_connection(address), ThreadPoolExecutor(1) as threads:
-            client = vavasms.VavasmsClient(
-                url=f"http://127.0.0.1:{address[1]}", username="u", password="p", timeout=4
-            )
-            sending = threads.submit(send_in_turn)
-            time.sleep(0.2)
-            turnstile.enter()
-            assert not sending.done()
-            turnstile.leave()
-            sending.result()
 
 
 def test_connecting_is_tried_twice_and_no_more():

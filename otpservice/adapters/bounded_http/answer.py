@@ -9,8 +9,6 @@ from time import monotonic
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from otpservice.turns import aside
-
 MAX_ANSWER = 64 * 1024
 """Bytes of one answer, headers included; the longest on the provider's page has about 250."""
 
@@ -112,8 +110,7 @@ class AnswerReader:
             raise TimeoutError("answer not complete in time")
         if (self._sock.gettimeout() or 0) > left + _SLACK:
             self._sock.settimeout(left)
-        with aside():
-            return self._sock.recv(_PIECE)
+        return self._sock.recv(_PIECE)
 
     def _read(self, piece: bytes) -> None:
         self._room -= len(piece)

@@ -23,7 +23,6 @@ from otpservice.adapters.bounded_http.connection import (
     BoundedHTTPConnection,
     BoundedHTTPSConnection,
 )
-from otpservice.turns import aside
 
 MAX_TRIES = 2
 """Tries to connect; the second only because nothing was sent by the first."""
@@ -165,8 +164,7 @@ class Transport:
                     return kept
                 kept.close()
         connection = self._connection(timeout=timeout)
-        with aside():
-            connection.connect()
+        connection.connect()
         return connection
 
     def _exchange(
