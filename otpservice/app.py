@@ -5,14 +5,13 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 from flask import Flask
-from redis import Redis
 
 from otpservice.adapters.balance_watch import BalanceWatch
 from otpservice.adapters.breaker import GuardedRoute, guarded
 from otpservice.adapters.hosted_route import VavasmsOtpRoute
 from otpservice.adapters.http_route import HttpRoute
 from otpservice.adapters.pumping_guard import PumpingGuard
-from otpservice.adapters.redis_client import connect
+from otpservice.adapters.redis_client import Client, connect
 from otpservice.adapters.redis_epoch import Epoch, epoch_keys
 from otpservice.adapters.redis_health import redis_details
 from otpservice.adapters.redis_idempotency import RedisIdempotency
@@ -56,7 +55,7 @@ _BEYOND_THE_PROVIDER = 5
 def create_app(
     settings: Settings,
     *,
-    redis: Redis | None = None,
+    redis: Client | None = None,
     store: Store | None = None,
     routes: Mapping[str, Route] | None = None,
     ask_balance: Callable[[], Money] | None = None,
@@ -161,7 +160,7 @@ def vavasms_client(settings: Settings, meter: Meter = NO_METER) -> VavasmsClient
 
 
 def redis_store(
-    redis: Redis,
+    redis: Client,
     digester: Digester,
     settings: Settings,
     watch: BalanceWatch | None = None,
@@ -228,7 +227,7 @@ def prices(settings: Settings) -> Prices:
 
 def _vitals(
     settings: Settings,
-    redis: Redis,
+    redis: Client,
     epoch: Epoch,
     routes: Mapping[str, Route],
     watch: BalanceWatch | None,

@@ -5,8 +5,7 @@ from importlib.resources import files
 from math import ceil
 from typing import Any
 
-from redis import Redis
-
+from otpservice.adapters.redis_client import Client
 from otpservice.adapters.scripts import ask
 from otpservice.meter import NO_METER, Meter
 from otpservice.verification.digest import Digester
@@ -38,7 +37,7 @@ class RedisIdempotency:
     """
 
     def __init__(
-        self, redis: Redis, secrets: Sequence[bytes], *, lease: float, meter: Meter = NO_METER
+        self, redis: Client, secrets: Sequence[bytes], *, lease: float, meter: Meter = NO_METER
     ) -> None:
         self._redis = redis
         self._meter = meter
@@ -47,7 +46,7 @@ class RedisIdempotency:
         self._lease = int(lease * 1000)
         lua = files("otpservice.adapters") / "lua"
         self._scripts = {
-            step: redis.register_script((lua / f"idempotency_{step}.lua").read_text())
+            step: redis.register_script((lua / f"idempotency_{step}.lua").read_bytes())
             for step in _STEPS
         }
 
@@ -79,7 +78,7 @@ class RedisIdempotency:
         """The Redis key and the fingerprint of a call, under the secret it began under."""
         for digester in self._older:
             place, fingerprint = _digests(digester, call)
-            if ask(self._meter, "exists", self._redis.exists, place):
+            if ask(self._meter, "exists", self._redis.execute_command, "EXISTS", place):
                 return place, fingerprint
         return _digests(self._newest, call)
 

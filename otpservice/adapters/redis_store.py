@@ -7,8 +7,6 @@ from datetime import datetime
 from math import ceil
 from typing import Any
 
-from redis import Redis
-
 from otpservice.adapters.answers import (
     STATE_ERRORS,
     asked,
@@ -22,6 +20,7 @@ from otpservice.adapters.answers import (
 from otpservice.adapters.balance_watch import BalanceWatch
 from otpservice.adapters.keys import key_of, record_key, tag_of
 from otpservice.adapters.pumping_guard import PumpingGuard
+from otpservice.adapters.redis_client import Client
 from otpservice.adapters.redis_epoch import Epoch, epoch_keys
 from otpservice.adapters.scripts import Call, Scripts, TooFewReplicas
 from otpservice.adapters.shared_quotas import SharedQuotas, Taken, pairs
@@ -83,7 +82,7 @@ class RedisStore:
 
     def __init__(
         self,
-        redis: Redis,
+        redis: Client,
         digester: Digester,
         policy: Policy,
         *,
@@ -307,7 +306,7 @@ class RedisStore:
         newest, *older = self._digester.phones(phone)
         for digest in older:
             keys = [key_of(digest.tag, kind, digest.name) for kind in ("p", "s", "o")]
-            if self._scripts.ask("exists", self._redis.exists, *keys):
+            if self._scripts.ask("exists", self._redis.execute_command, "EXISTS", *keys):
                 return digest
         return newest
 

@@ -7,9 +7,10 @@ from importlib.resources import files
 from time import perf_counter
 from typing import Any, NamedTuple
 
-from redis import Redis
 from redis.exceptions import NoScriptError, RedisError
 
+from otpservice.adapters.redis_client import Client, find_primary, send
+from otpservice.adapters.redis_cluster import Command
 from otpservice.meter import NO_METER, Meter
 from otpservice.verification.errors import StoreUnavailable
 
@@ -57,7 +58,7 @@ class Scripts:
     """
 
     def __init__(
-        self, redis: Redis, *, clock_offset: int = 0, replicas: int = 0, meter: Meter = NO_METER
+        self, redis: Client, *, clock_offset: int = 0, replicas: int = 0, meter: Meter = NO_METER
     ) -> None:
         self._redis = redis
         self._meter = meter
@@ -96,8 +97,7 @@ class Scripts:
         words = _words(answer)
         if words[0] in _DECIDED and copies < self._replicas:
             self._meter.redis_failed(_WAIT)
-            # Another server may be the primary since: made anew, connections lead there.
-            self._redis.connection_pool.disconnect(inuse_connections=False)
+            find_primary(self._redis)
             raise TooFewReplicas(words)
         return [words, *self._ride(riders)]
 
@@ -177,11 +177,9 @@ class Scripts:
                 raise answer
         return answers
 
-    def _and_wait(self, command: Sequence[Any]) -> Sequence[Any]:
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
-        pipeline.execute_command("WAIT", self._replicas, _COPIED_WITHIN)  # type: ignore[no-untyped-call]
-        return pipeline.execute(raise_on_error=False)
+    def _and_wait(self, command: Command) -> Sequence[Any]:
+        (answers,) = send(self._redis, [[command, ("WAIT", self._replicas, _COPIED_WITHIN)]])
+        return answers
 
     def _command(self, *command: Any) -> Any:  # noqa: ANN401
         return self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
@@ -190,17 +188,14 @@ class Scripts:
         script, keys, args = call
         return "EVALSHA", self._digests[script], len(keys), *keys, self.clock_offset, *args
 
-    def _in_full(self, call: Call) -> Sequence[Any]:
+    def _in_full(self, call: Call) -> Command:
         """Which also makes the server know its digest; on a cluster, the server of the key."""
         _, _, *rest = self._by_digest(call)
         return "EVAL", self._texts[call.script], *rest
 
     def _pipeline(self, calls: Sequence[Call]) -> list[Any]:
-        pipeline = self._redis.pipeline(transaction=False)
-        for call in calls:
-            pipeline.execute_command(*self._by_digest(call))  # type: ignore[no-untyped-call]
-        answers: list[Any] = self.ask(_PIPELINE, pipeline.execute, False)
-        return answers
+        units = [[self._by_digest(call)] for call in calls]
+        return [answer for (answer,) in self.ask(_PIPELINE, send, self._redis, units)]
 
     def ask(self, name: str, command: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401
         """What a command of the client answers. See ``ask``."""
