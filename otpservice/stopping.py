@@ -55,16 +55,16 @@ def announce_stop(arbiter: Any) -> None:  # noqa: ANN401 - gunicorn has no types
 
 
 def _on_term(arbiter: Any) -> Callable[[int, FrameType | None], None]:  # noqa: ANN401
-    told_at = 0.0
+    first_at = 0.0
 
     def on_term(number: int, frame: FrameType | None) -> None:
-        nonlocal told_at
+        nonlocal first_at
         if os.getpid() != arbiter.pid:  # a worker just forked, which takes no signals yet
             return
         if not is_stopping():
-            _stops[0], told_at = 1, time.monotonic()
+            _stops[0], first_at = 1, time.monotonic()
             arbiter.signal(number, frame)
-        elif time.monotonic() - told_at > _SAME_SIGNAL:
+        elif time.monotonic() - first_at > _SAME_SIGNAL:
             arbiter.signal(signal.SIGQUIT, frame)
 
     return on_term
@@ -108,11 +108,13 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     keeps_alive: bool = True
     _leaving = False
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs)
+        # Open connections, each with the request that is being answered, or None.
+        self._connections: dict[Any, Any] = {}
+
     def run(self) -> None:
         """Serve until it is time to end, then answer all that has connected."""
-        self._open: dict[
-            Any, Any
-        ] = {}  # connections, each with the request it is busy with or None
         pool = Pool(self.cfg.worker_connections)
         servers = [self._serve(listener, pool) for listener in self.sockets]
         while self.alive:
@@ -132,20 +134,20 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:  # noqa: ANN401
         """Serve one connection, which is idle until a request has come."""
-        self._open[client] = None
+        self._connections[client] = None
         try:
             super().handle(listener, client, addr)
         finally:
-            del self._open[client]
+            del self._connections[client]
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:  # noqa: ANN401
         """Answer one request; a worker that leaves keeps no connection open."""
-        self._open[sock] = req
+        self._connections[sock] = req
         if self._leaving or is_stopping() or not self.keeps_alive:
             req.force_close()
         _request.set(req)
         super().handle_request(listener_name, req, sock, addr)
-        self._open[sock] = None
+        self._connections[sock] = None
 
     def _serve(self, listener: Any, pool: Pool) -> StreamServer:  # noqa: ANN401
         server = StreamServer(listener, partial(self.handle, _name_of(listener)), spawn=pool)
@@ -154,8 +156,8 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         return server
 
     def _leave(self) -> None:
-        for busy_with in filter(None, self._open.values()):
-            busy_with.force_close()
+        for request in filter(None, self._connections.values()):
+            request.force_close()
         if not is_stopping():
             # Perhaps the arbiter has the signal as well and had no time to say so.
             gevent.sleep(_SAME_SIGNAL)
@@ -185,7 +187,8 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
         gevent's ``shutdown`` makes a greenlet fail that waits to read from the same socket object;
         from a duplicate it is the system's, after which such a greenlet reads the end.
         """
-        for client in [client for client, request in self._open.items() if request is None]:
+        idle = [client for client, request in self._connections.items() if request is None]
+        for client in idle:
             with suppress(OSError), client.dup() as connection:  # it may be closed already
                 connection.shutdown(SHUT_RD)
 
