@@ -104,7 +104,7 @@ def create_app(
     )
     intake = Intake(door, digester, settings)
     lease = settings.provider_timeout + _BEYOND_THE_PROVIDER
-    once = Once(app, RedisIdempotency(redis, settings.secret_keys, lease=lease, meter=meter))
+    once = Once(app, RedisIdempotency(scripts, settings.secret_keys, lease=lease))
     inbound = Inbound(
         RedisInbound(scripts, digester),
         VavasmsClient.parse_incoming,

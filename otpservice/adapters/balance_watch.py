@@ -106,13 +106,13 @@ class BalanceWatch:
 
     def counted(self, answer: Sequence[Any]) -> None:
         """Read the answer to ``count``: it tells whether the balance is low."""
-        self._heard(answer[1] == 1)
+        if answer[0] == "ok":
+            self._heard(answer[1] == 1)
 
     def _look(self, mode: str) -> BalanceReport:
         keys, args = [_ACCOUNT, _DAYS], [PAUSE * 1000, mode]
-        turn, amount, currency, age, problem, today, days = self._scripts.run(
-            Call("balance_read", keys, args)
-        )
+        (answer,) = self._scripts.run([Call("balance_read", keys, args)])
+        turn, amount, currency, age, problem, today, days = answer
         money: Money | None = _Held(int(amount), text(currency)) if amount else None
         seconds = None if age < 0 else age // 1000
         why: str | None = text(problem) or None
@@ -142,7 +142,7 @@ class BalanceWatch:
         return money, None
 
     def _keep(self, *args: str | int) -> str:
-        (change,) = self._scripts.run(Call("balance_keep", [_ACCOUNT], args))
+        ((change,),) = self._scripts.run([Call("balance_keep", [_ACCOUNT], args)])
         return str(change)
 
     def _heard(self, low: bool) -> None:

@@ -44,7 +44,7 @@ class Epoch:
         Raises:
             StoreUnavailable: Redis does not answer, or is not to be written to.
         """
-        answers = self._scripts.run_all([Call("epoch", [key], [_KEPT]) for key in self._keys])
+        answers = self._scripts.run([Call("epoch", [key], [_KEPT]) for key in self._keys])
         told = {key: int(since) for key, (_, since) in zip(self._keys, answers, strict=True)}
         with self._comparing:
             # Answers may overtake each other, and an epoch never becomes an earlier one.

@@ -149,7 +149,7 @@ class SharedQuotas:
     def preview_send(self, request: SendRequest) -> OtpServiceError | None:
         """What ``take_send`` would raise, if anything; takes nothing."""
         limits = list(self._send_limits(request))
-        answers = self._scripts.run_all([limit.spend("", "preview") for limit in limits])
+        answers = self._scripts.run([limit.spend("", "preview") for limit in limits])
         return self._first_refusal(limits, answers)
 
     def take_guess(self, address: str | None, attempt_id: str) -> Taken:
@@ -188,7 +188,7 @@ class SharedQuotas:
         What cannot be given back is lost, which is the safe side: it must not undo a decision.
         """
         try:
-            self._scripts.run_all(taken)
+            self._scripts.run(taken)
         except StoreUnavailable:
             log.exception("quota_not_given_back")
 
@@ -220,7 +220,7 @@ class SharedQuotas:
         return f"otp:{{{digest[:4]}}}:{kind}:{digest[4:]}"
 
     def _take(self, limits: Sequence[_Limit], member: str) -> Taken:
-        answers = self._scripts.run_all([limit.spend(member, "spend") for limit in limits])
+        answers = self._scripts.run([limit.spend(member, "spend") for limit in limits])
         back = (
             limit.give_back(member, answer) for limit, answer in zip(limits, answers, strict=True)
         )

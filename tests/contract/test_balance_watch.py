@@ -52,7 +52,7 @@ def other_worker(redis, provider):
 
 def send(watch, scripts, times=1):
     for _ in range(times):
-        (answer,) = scripts.run_all([watch.count()])
+        (answer,) = scripts.run([watch.count()])
         watch.counted(answer)
 
 

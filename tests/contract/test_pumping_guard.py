@@ -38,7 +38,8 @@ class Door:
         self.scripts.clock_offset = milliseconds
 
     def run(self, call):
-        return self.scripts.run(call)
+        (answer,) = self.scripts.run([call])
+        return answer
 
     def send(self, subject):
         return self.guard.verdict(subject, self.run(self.guard.send(subject)))

@@ -160,6 +160,9 @@ class Broken(FakeRedis):
     def execute_command(self, *args, **options):
         raise RuntimeError
 
+    def pipeline(self, *args, **options):
+        raise RuntimeError
+
 
 def at_the_door(world, method, path):
     """Whatever the body: no key, no scope, another method, too busy, no store, a bug, the end."""
