@@ -100,7 +100,7 @@ def gunicorn_settings(
         # request waits in no queue for others: those without a place are refused in spare threads.
         "graceful_timeout": settings.drain_seconds
         + _LAST_REQUEST
-        + ceil(settings.provider_timeout)
+        + ceil(settings.policy.provider_timeout)
         + _BESIDE_THE_PROVIDER,
         "timeout": 60,  # of a worker that stopped to answer the arbiter; no request's
         # Bodies have 4 KiB at the most; so should lines and headers be short.
