@@ -97,7 +97,6 @@ def create_app(
         store,
         routes,
         settings.policy,
-        timeout=settings.provider_timeout,
         sending=settings.sending,
     )
     door = Door(
@@ -108,7 +107,7 @@ def create_app(
         meter=meter,
     )
     intake = Intake(door, digester, settings)
-    lease = settings.provider_timeout + _BEYOND_THE_PROVIDER
+    lease = settings.policy.provider_timeout + _BEYOND_THE_PROVIDER
     once = Once(app, RedisIdempotency(scripts, settings.secret_keys, lease=lease))
     inbound = Inbound(
         RedisInbound(scripts, digester),
@@ -150,7 +149,7 @@ def vavasms_client(settings: Settings, meter: Meter = NO_METER) -> VavasmsClient
         url=settings.vavasms_url,
         username=settings.vavasms_username,
         password=settings.vavasms_password,
-        timeout=settings.provider_timeout,
+        timeout=settings.policy.provider_timeout,
         plus_sign=settings.vavasms_plus_sign,
         verify_sender_id=settings.vavasms_verify_sender_id,
         lang=settings.vavasms_lang,
@@ -195,7 +194,7 @@ def _routes(
         routes += [VavasmsOtpRoute(client, sender_id=sender_id), text_route(client)]
     if settings.http_route_url and settings.http_route_secret:
         url, secret = settings.http_route_url, settings.http_route_secret
-        routes.append(HttpRoute(url, secret, timeout=settings.provider_timeout))
+        routes.append(HttpRoute(url, secret, timeout=settings.policy.provider_timeout))
     failures, seconds = settings.breaker_failures, settings.breaker_seconds
     return {
         route.name: guarded(route, failures=failures, seconds=seconds, meter=meter)

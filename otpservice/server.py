@@ -117,7 +117,7 @@ def gunicorn_settings(
         # request waits in no queue for others: those without a place are refused.
         "graceful_timeout": settings.drain_seconds
         + ceil(LAST_REQUEST_SECONDS)
-        + ceil(settings.provider_timeout)
+        + ceil(settings.policy.provider_timeout)
         + _BESIDE_THE_PROVIDER,
         "timeout": 60,  # of a worker that stopped to answer the arbiter; no request's
         # Bodies have 4 KiB at the most; so should lines and headers be short.

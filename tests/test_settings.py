@@ -86,7 +86,6 @@ DEFAULTS = {
     "pumping_guard": "record",
     "denied_numbers": (),
     "allowed_numbers": (),
-    "provider_timeout": 10.0,
     "drain_seconds": 2,
     "keep_alive": 75,
     "breaker_failures": 5,
@@ -510,7 +509,7 @@ def test_what_is_off_by_default_can_be_turned_on(environ):
     assert settings.vavasms_verify_sender_id
     assert settings.http_route_secret == WEBHOOK_SECRET
     assert settings.inbound_token == SHORTEST_TOKEN
-    assert (settings.provider_timeout, settings.sending) == (2.5, False)
+    assert (settings.policy.provider_timeout, settings.sending) == (2.5, False)
     assert (settings.pumping_guard, settings.log_level) == ("enforce", "DEBUG")
 
 

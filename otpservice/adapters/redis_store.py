@@ -172,7 +172,8 @@ class RedisStore:
             policy.code_ttl * 1000,
             policy.resend_after * 1000,
             policy.max_attempts,
-            self._hold if request.hosted else 0,
+            self._hosted_life if request.hosted else 0,
+            self._patience,
             self._digester.codes(request.code, digest.tag)[0] if request.code else "",
             mode,
             int("phone" in self._policy.record_only),
@@ -196,7 +197,6 @@ class RedisStore:
             "" if sending.hosted else sending.message_id,
             self._policy.code_ttl * 1000,
             self._policy.max_attempts,
-            self._hold,
         ]
         call = Call("settle_send", [record_key(reservation.id)], args)
         followups = []
@@ -298,9 +298,18 @@ class RedisStore:
         self._epoch.look()
 
     @property
-    def _hold(self) -> int:
-        """Milliseconds the provider may keep a hosted code: it counts in whole minutes."""
-        return ceil(self._policy.code_ttl / 60) * 60_000
+    def _patience(self) -> int:
+        """Milliseconds one call to the provider may take."""
+        return ceil(self._policy.provider_timeout * 1000)
+
+    @property
+    def _hosted_life(self) -> int:
+        """Milliseconds from its reservation in which a hosted code may be alive.
+
+        The provider counts in whole minutes, from when it makes the code: that may be at the very
+        end of the call.
+        """
+        return ceil(self._policy.code_ttl / 60) * 60_000 + self._patience
 
     def _where(self, phone: PhoneNumber) -> PhoneDigest:
         """The digest a phone's state stands under: the older secret's for as long as any does."""
@@ -329,7 +338,6 @@ class RedisStore:
             self._policy.max_attempts,
             self._policy.lockout_failures,
             self._policy.lockout_total,
-            self._hold,
             digest,
         ]
         call = Call("settle_attempt", [record_key(reservation.id)], args)

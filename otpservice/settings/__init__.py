@@ -21,6 +21,7 @@ _POLICY = (
     "code_length",
     "code_ttl",
     "max_attempts",
+    "provider_timeout",
     "resend_after",
     "lockout_failures",
     "lockout_seconds",
@@ -40,7 +41,7 @@ class Settings:
         secret_keys: one or two, newest first, 32 bytes or more each.
         apps: what the apps file holds.
         vavasms_url, http_route_url: without a slash at the end.
-        provider_timeout, drain_seconds, keep_alive, breaker_seconds: seconds.
+        drain_seconds, keep_alive, breaker_seconds: seconds.
         denied_numbers, allowed_numbers: E.164 numbers and prefixes, from DENY_FILE and ALLOW_FILE.
         phone_rate_limit, app_rate_limit: as limits.parse_many reads them.
         sms_price_xof, low_balance_xof: CFA francs; None if nobody said.
@@ -71,7 +72,6 @@ class Settings:
     pumping_guard: str
     denied_numbers: tuple[str, ...] = field(repr=False)
     allowed_numbers: tuple[str, ...] = field(repr=False)
-    provider_timeout: float
     drain_seconds: int
     keep_alive: int
     breaker_failures: int

@@ -75,9 +75,10 @@ class WrongCode(VerificationError):
 
 
 class PurposeConflict(OtpServiceError):
-    """Another app or purpose holds the provider's only code for this phone.
+    """A hosted code of another app or purpose may be alive on this phone.
 
-    ``retry_after`` is the seconds until the provider has surely forgotten it.
+    The provider would take it for any verification of the phone. ``retry_after`` is the seconds
+    until it has died at the latest.
     """
 
     def __init__(self, retry_after: int) -> None:
@@ -94,7 +95,11 @@ class PhoneLocked(OtpServiceError):
 
 
 class ResendTooSoon(OtpServiceError):
-    """Inside the cooldown, which ends in ``retry_after`` seconds."""
+    """The owner's next SMS to this phone may leave in ``retry_after`` seconds.
+
+    Until then the cooldown lasts, or hosted codes of the owner's verification before may be alive,
+    which the provider would take for the new one's.
+    """
 
     def __init__(self, retry_after: int, id: str | None = None) -> None:
         super().__init__(retry_after)

@@ -31,6 +31,8 @@ class Policy:
     """Seconds a code is good for, at most 600 (NIST SP 800-63B-4 3.1.3.2)."""
     max_attempts: int = 5
     """Guesses per verification, over all its resends (OWASP ASVS 6.6)."""
+    provider_timeout: float = 10.0
+    """Seconds one send, by all its routes together, or one check may take at the provider."""
     resend_after: int = 60
     """Seconds between two sends of one app and purpose to one phone; 0 turns it off."""
     phone_quota: tuple[Quota, ...] = DEFAULT_PHONE_QUOTA

@@ -84,8 +84,6 @@ class VerificationService:
         store: where the state lives.
         routes: by name, all that a verification may have been sent by.
         policy: the limits.
-        timeout: seconds that all routes of one send may take together: a caller waits no longer,
-            however many of them refuse.
         sending: False refuses every start; what was sent before can still be confirmed.
     """
 
@@ -95,7 +93,6 @@ class VerificationService:
         routes: Mapping[str, Route],
         policy: Policy,
         *,
-        timeout: float,
         sending: bool = True,
     ) -> None:
         self._store = store
@@ -105,7 +102,6 @@ class VerificationService:
             name: route for name, route in routes.items() if isinstance(route, HostedRoute)
         }
         self._policy = policy
-        self._timeout = timeout
         self._sending = sending
 
     def start(
@@ -129,6 +125,8 @@ class VerificationService:
         if not self._sending:
             raise SendingDisabled
         request = self._with_code(request, routes)
+        # Before it is reserved: the store counts from then how long a hosted code may live.
+        deadline = monotonic() + self._policy.provider_timeout
         # Store first, then send: a code that arrives must always be confirmable.
         reservation = self._store.reserve_send(request, _new_name())
         message = OutgoingCode(
@@ -140,7 +138,7 @@ class VerificationService:
             length=self._policy.code_length,
             ttl=self._policy.code_ttl,
             code=request.code,
-            deadline=monotonic() + self._timeout,
+            deadline=deadline,
         )
         try:
             sending = self._send_by_first(routes, message, hosted=reservation.hosted)

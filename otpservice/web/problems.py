@@ -79,7 +79,7 @@ PROBLEMS: Mapping[type[Exception], Problem] = {
         "purpose_conflict",
         409,
         "Another code is pending",
-        "Another app or purpose has an unconfirmed code on this phone: try again later.",
+        "A code of another app or purpose may still be valid on this phone: try again later.",
     ),
     errors.Expired: Problem("expired", 410, "Expired", "The code is too old: ask for a new one."),
     IdempotencyInProgress: Problem(

@@ -19,6 +19,7 @@ from otpservice.verification.ports import AttemptOutcome, SendOutcome, SendReque
 
 YES = "yes"
 FORGOTTEN_AFTER = 30 * DAY
+ASKS_LATE = 5  # seconds after its reservation in which a guess may leave for the provider
 
 
 class Named:
@@ -69,7 +70,7 @@ class Verification(Named):
     ended: Status | None = None  # approved, canceled or failed
     ended_at: int = 0
     approved_by: str = ""
-    freed: bool = False  # its hosted code was confirmed
+    proof: Guess | None = None  # that the provider said yes to
     lost: bool = False  # the answer to the check before was lost
 
     @property
@@ -88,21 +89,30 @@ class Verification(Named):
         self.ended, self.ended_at = status, now
 
     def good_codes(self) -> set[Code | None]:
-        """Codes of our own: until they are retired by a later SMS that surely left."""
-        sure = [send.time for send in self.sends if send.outcome is SendOutcome.SENT]
-        last_sure = max(sure, default=0)
-        return {
-            send.request.code
-            for send in self.standing
-            if send.outcome is None or (not send.hosted and send.time >= last_sure)
-        }
-
-    def is_hosted(self) -> bool:
-        """Whether a guess has to be asked about: the route that surely sent last keeps the code,
-        or one that may do so is sending just now.
+        """Codes of our own: the newest that certainly left, and the newest of the others that no
+        later SMS retired.
         """
-        if any(send.hosted and not send.outcome for send in self.sends):
-            return True
+        last = max((s.time for s in self.sends if s.outcome is SendOutcome.SENT), default=0)
+        ours = [s for s in self.standing if s.request.code and not (s.outcome and s.hosted)]
+        left = [s for s in ours if s.outcome is SendOutcome.SENT and s.time == last]
+        others = [
+            s
+            for s in ours
+            if s.outcome is None or (s.outcome is SendOutcome.UNKNOWN and s.time >= last)
+        ]
+        newest_first = sorted(others, key=lambda send: -send.time)
+        return {send.request.code for send in (*left, *newest_first[:1])}
+
+    def hosted_alive(self, at: int, life: int) -> list[Send]:
+        """The sends whose codes the provider may have made, and still hold at that time."""
+        return [send for send in self.standing if send.hosted and send.time + life > at]
+
+    def is_hosted(self, alive: list[Send]) -> bool:
+        """Whether a guess has to be asked about: a hosted code may be ``alive``, and the route that
+        certainly sent last keeps it, or one that may do so is sending just now.
+        """
+        if not alive or any(send.outcome is None for send in alive):
+            return bool(alive)
         settled = [send for send in self.standing if send.outcome]
         owning = [send for send in settled if send.hosted or send.outcome is SendOutcome.SENT]
         return bool(owning) and max(owning, key=lambda send: send.time).hosted
@@ -132,9 +142,11 @@ class Model:
         self.used: dict[tuple[PhoneNumber, Code], int] = {}
 
     @property
-    def hold(self) -> int:
-        """Seconds the provider keeps a code: it counts in whole minutes."""
-        return -(-self.policy.code_ttl // 60) * 60
+    def life(self) -> int:
+        """Seconds from its reservation in which a hosted code may be alive: the provider counts in
+        whole minutes, and makes it within one call.
+        """
+        return -(-self.policy.code_ttl // 60) * 60 + int(self.policy.provider_timeout)
 
     # Looking
 
@@ -192,15 +204,18 @@ class Model:
         if locked:
             yield errors.PhoneLocked(None if locked == inf else int(locked))
         latest = self.latest(request.owner, request.phone)
-        if latest and latest.newest is not None and latest.ended is not Status.APPROVED:
-            wait = latest.newest + self.policy.resend_after - self.now
+        holder = self._holder(request) if request.code is None else None
+        if latest:
+            cools = latest.newest is not None and latest.ended is not Status.APPROVED
+            wait = latest.newest + self.policy.resend_after - self.now if cools else 0
+            if holder and holder.owner == request.owner:
+                wait = max(wait, self._holds_for(holder))
             if wait > 0:
                 yield errors.ResendTooSoon(wait, latest.id)
         yield from self._quota_refusals(request)
         yield from self._budget_refusals(request)
-        wait = self._held_for(request)
-        if wait > 0 and request.hosted and request.code is None:
-            yield errors.PurposeConflict(wait)
+        if holder and holder.owner != request.owner:
+            yield errors.PurposeConflict(self._holds_for(holder))
 
     def _quota_refusals(self, request: SendRequest) -> Iterator[errors.OtpServiceError]:
         block = request.phone.e164[:-3]
@@ -244,24 +259,31 @@ class Model:
         if 0 < self.policy.daily_budget <= len(today):
             yield errors.BudgetExhausted("service", wait)
 
-    def _held_for(self, request: SendRequest) -> int:
-        """Seconds the provider may still keep another owner's code for the phone."""
-        hosted = [
-            (send.time, held)
-            for held in self.held
-            for send in held.standing
-            if held.phone == request.phone and send.hosted
-        ]
-        if not hosted:
-            return 0
-        time, holder = max(hosted, key=lambda pair: pair[0])
-        if holder.owner == request.owner or holder.freed:
-            return 0
-        return max(0, time + self.hold - self.now)
+    def _holder(self, request: SendRequest) -> Verification | None:
+        """The other verification that the provider's codes for this phone belong to."""
+        resend = self.latest(request.owner, request.phone)
+        if resend and self.status(resend) is not Status.PENDING:
+            resend = None
+        others = [h for h in self.held if h.phone == request.phone and h is not resend]
+        holders = [held for held in others if self._holds_for(held) > 0]
+        assert len(holders) <= 1
+        return holders[0] if request.hosted and holders else None
+
+    def _holds_for(self, held: Verification) -> int:
+        """Seconds in which a code of a verification, but the approved one, may be alive, or a guess
+        at it be on its way.
+        """
+        alive = held.hosted_alive(held.proof.time if held.proof else 0, self.life)
+        if held.proof and len(alive) == 1:
+            alive = []
+        asked = [guess.time for guess in held.guesses if guess.outcome is None]
+        patience = int(self.policy.provider_timeout) + ASKS_LATE
+        ends = [*(send.time + self.life for send in alive), *(time + patience for time in asked)]
+        return max(0, max(ends, default=0) - self.now)
 
     def send(self, request: SendRequest, send_id: str, id: str) -> Verification:
         """Take one SMS that is not refused; ``id`` names the verification if it is a new one."""
-        hosted = request.hosted and self._held_for(request) == 0
+        hosted = request.hosted and self._holder(request) is None
         held = self.latest(request.owner, request.phone)
         if held is None or self.status(held) is not Status.PENDING:
             held = Verification(id, request.owner, request.phone, self.now)
@@ -290,7 +312,8 @@ class Model:
             return held, True
         held.guesses.append(guess)
         lock = self._count_failure(held.phone)
-        if not held.is_hosted() or self.used.get((held.phone, guess.code), 0) > self.now:
+        alive = held.hosted_alive(self.now, self.life)
+        if not held.is_hosted(alive) or self.used.get((held.phone, guess.code), 0) > self.now:
             guess.outcome = AttemptOutcome.NO
             raise errors.WrongCode(held.id, self.attempts_left(held), lock)
         return held, False
@@ -344,9 +367,9 @@ class Model:
         late = {Status.APPROVED: errors.AlreadyConfirmed, Status.CANCELED: errors.Canceled}
         if held.ended:
             raise late.get(held.ended, errors.NotFound)(held.id)
-        hosted = [send.time for send in held.standing if send.hosted]
-        self.used[held.phone, guess.code] = max(hosted, default=0) + self.hold
-        held.freed = True
+        alive = [send.time + self.life for send in held.hosted_alive(guess.time, self.life)]
+        self.used[held.phone, guess.code] = max(alive, default=0)
+        held.proof = guess
         self._approve(held, guess)
 
     def _approve(self, held: Verification, guess: Guess) -> None:

@@ -22,7 +22,7 @@ from tests.conftest import SECRET
 
 OWNER = Owner("portal", "login")
 OTHER = Owner("shop", "login")
-FIRST, SECOND, THIRD, WRONG = (Code(text) for text in ("111111", "222222", "333333", "000000"))
+FIRST, SECOND, THIRD, FOURTH, WRONG = (Code(digit * 6) for digit in "12340")
 BY_TEXT = Sending(SendOutcome.SENT, "vavasms-text")
 PERHAPS_BY_TEXT = Sending(SendOutcome.UNKNOWN, "vavasms-text")
 BY_OTP = Sending(SendOutcome.SENT, "vavasms-otp", hosted=True)
@@ -119,6 +119,34 @@ def test_after_a_resend_that_may_not_have_come_both_are_good(send, guess, code):
     id = send().id
     send(SECOND, PERHAPS_BY_TEXT)
     assert guess(id, code).approved_at
+
+
+@pytest.mark.parametrize("sending", [PERHAPS_BY_TEXT, None])
+def test_two_codes_are_good_at_the_most(send, guess, sending):
+    id = send().id
+    for code in (SECOND, THIRD, FOURTH):
+        send(code, sending)
+    for code in (SECOND, THIRD):
+        with pytest.raises(WrongCode):
+            guess(id, code)
+    assert guess(id, FOURTH).approved_at
+
+
+def test_the_one_that_certainly_left_is_the_other_of_the_two(send, guess):
+    id = send().id
+    for code in (SECOND, THIRD, FOURTH):
+        send(code, PERHAPS_BY_TEXT)
+    assert guess(id, FIRST).approved_at
+
+
+def test_a_resend_that_did_not_leave_brings_the_unknown_one_before_it_back(send, guess, store):
+    id = send().id
+    send(SECOND, PERHAPS_BY_TEXT)
+    last = send(THIRD, None)
+    with pytest.raises(WrongCode):
+        guess(id, SECOND)
+    store.settle_send(last, GIVEN_BACK)
+    assert guess(id, SECOND).approved_at
 
 
 def test_the_next_resend_retires_both(send, guess):

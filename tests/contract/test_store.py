@@ -53,9 +53,18 @@ def store(make_store):
     return make_store()
 
 
-def send(store, phone, owner=OWNER, send_id="send-1", outcome=SendOutcome.SENT, **more):
-    reservation = store.reserve_send(SendRequest(owner, phone, **more), send_id)
-    store.settle_send(reservation, Sending(outcome, "vavasms-otp", hosted=True))
+BY_OTP = Sending(SendOutcome.SENT, "vavasms-otp", hosted=True)
+PERHAPS_BY_OTP = Sending(SendOutcome.UNKNOWN, "vavasms-otp", hosted=True)
+BY_TEXT = Sending(SendOutcome.SENT, "vavasms-text")
+
+
+def send(store, phone, owner=OWNER, send_id="send-1", sending=BY_OTP, **more):
+    """Send by the hosted route, or ``sending`` BY_TEXT a code of ours: ``CODE``."""
+    code = None if sending.hosted else CODE
+    request = SendRequest(owner, phone, hosted=sending is not BY_TEXT, code=code, **more)
+    reservation = store.reserve_send(request, send_id)
+    if sending:
+        store.settle_send(reservation, sending)
     return reservation
 
 
@@ -107,26 +116,26 @@ def test_no_second_sms_inside_the_cooldown(store, phone):
 def test_the_cooldown_outlives_a_cancel_and_ends_with_approval(store, phone):
     first = send(store, phone)
     store.cancel("portal", first.id)
-    with pytest.raises(ResendTooSoon):
-        send(store, phone, send_id="send-2")
+    with pytest.raises(ResendTooSoon) as refused:
+        send(store, phone, send_id="send-2", sending=BY_TEXT)
+    assert 59 <= refused.value.retry_after <= 60
     store.clock_offset = 61 * SECOND
-    second = send(store, phone, send_id="send-3")
+    second = send(store, phone, send_id="send-3", sending=BY_TEXT)
     assert second.id != first.id
-    approve(store, second.id)
-    assert send(store, phone, send_id="send-4").id != second.id
+    assert store.reserve_attempt(OWNER, second.id, "yes", CODE).approved_at
+    assert send(store, phone, send_id="send-4", sending=BY_TEXT).id != second.id
 
 
-def test_the_cooldown_goes_on_when_a_new_verification_could_not_be_sent(make_store, phone):
-    store = make_store(code_ttl=10)
-    send(store, phone)
-    store.clock_offset = 61 * SECOND
-    failed = send(store, phone, send_id="send-2", outcome=SendOutcome.GIVEN_BACK)
+def test_a_send_that_did_not_leave_starts_no_cooldown(store, phone):
+    first = send(store, phone)
+    store.clock_offset = 400 * SECOND
+    failed = send(store, phone, send_id="send-2", sending=GIVEN_BACK)
     assert store.read("portal", failed.id).status is Status.FAILED
-    assert send(store, phone, send_id="send-3").id != failed.id
+    assert send(store, phone, send_id="send-3").id not in {first.id, failed.id}
 
 
 def test_a_first_send_that_did_not_leave_fails_the_verification_and_takes_nothing(store, phone):
-    failed = send(store, phone, outcome=SendOutcome.GIVEN_BACK)
+    failed = send(store, phone, sending=GIVEN_BACK)
     assert store.read("portal", failed.id).status is Status.FAILED
     with pytest.raises(NotFound):
         approve(store, failed.id)
@@ -140,7 +149,7 @@ def test_a_first_send_that_did_not_leave_fails_the_verification_and_takes_nothin
 def test_a_resend_that_did_not_leave_changes_nothing(store, phone):
     first = send(store, phone)
     store.clock_offset = 61 * SECOND
-    resent = send(store, phone, send_id="send-2", outcome=SendOutcome.GIVEN_BACK)
+    resent = send(store, phone, send_id="send-2", sending=GIVEN_BACK)
     held = store.read("portal", first.id)
     assert (held.status, held.expires_at, held.resend_at) == (
         Status.PENDING,
@@ -295,7 +304,7 @@ def test_expiry_hides_exhaustion_and_the_lock(make_store, phone):
 
 def test_by_phone_the_owners_latest_is_meant(store, phone):
     first = send(store, phone)
-    store.clock_offset = 301 * SECOND
+    store.clock_offset = 311 * SECOND
     second = send(store, phone, send_id="send-2")
     assert store.reserve_attempt(OWNER, phone, "a", CODE).id == second.id != first.id
 
@@ -323,33 +332,172 @@ def test_an_id_of_any_other_form_does_not_exist(store, id):
         store.read("portal", id)
 
 
+# Milliseconds in which a hosted code may be alive by the defaults: five minutes at the provider,
+# which may make it at the end of a call of ten seconds.
+LIFE = 310 * SECOND
+
+
+def refused_hosted(store, phone, owner):
+    """The refusal of another send by the hosted route; a local one may leave instead."""
+    with pytest.raises((PurposeConflict, ResendTooSoon)) as refused:
+        store.preview_send(SendRequest(owner, phone))
+    assert store.preview_send(SendRequest(owner, phone, code=CODE)) is False
+    return refused.value
+
+
+def exhaust(store, id):
+    fail(store, id, 5)
+
+
+def cancel(store, id):
+    store.cancel("portal", id)
+
+
+@pytest.mark.parametrize("sending", [BY_OTP, PERHAPS_BY_OTP, None])
+@pytest.mark.parametrize("end", [lambda *_: None, exhaust, cancel])
 @pytest.mark.parametrize("stranger", [OTHER_APP, OTHER_PURPOSE])
-def test_one_hosted_code_per_phone_at_a_time(store, phone, stranger):
-    first = send(store, phone)
-    with pytest.raises(PurposeConflict) as refused:
-        send(store, phone, owner=stranger, send_id="send-2")
-    assert 299 <= refused.value.retry_after <= 300
-    store.cancel("portal", first.id)
-    with pytest.raises(PurposeConflict):
-        send(store, phone, owner=stranger, send_id="send-3")
-    store.clock_offset = 301 * SECOND
-    assert send(store, phone, owner=stranger, send_id="send-4")
-
-
-def test_an_approved_verification_frees_the_phone(store, phone):
-    approve(store, send(store, phone).id)
-    assert send(store, phone, owner=OTHER_PURPOSE, send_id="send-2")
-
-
-def test_an_approval_frees_the_phone_though_a_newer_send_did_not_leave(make_store, phone):
-    store = make_store(max_attempts=1)
-    first = send(store, phone)
-    attempt = store.reserve_attempt(OWNER, first.id, "a", CODE)
+def test_the_hosted_route_serves_one_verification_until_its_code_has_died(
+    store, phone, stranger, end, sending
+):
+    request = SendRequest(OWNER, phone)
+    reservation = store.reserve_send(request, "send-1")
+    if sending:
+        store.settle_send(reservation, sending)
+    end(store, reservation.id)
     store.clock_offset = 61 * SECOND
-    failed = send(store, phone, send_id="send-2", outcome=SendOutcome.GIVEN_BACK)
-    assert failed.id != first.id
+    refused = refused_hosted(store, phone, stranger)
+    assert (type(refused), refused.retry_after) == (PurposeConflict, 249)
+    store.clock_offset = LIFE - SECOND
+    refused_hosted(store, phone, stranger)
+    store.clock_offset = LIFE
+    assert send(store, phone, owner=stranger, send_id="send-2").hosted
+
+
+@pytest.mark.parametrize("end", [exhaust, cancel])
+def test_a_later_verification_of_the_same_owner_waits_as_long(store, phone, end):
+    first = send(store, phone)
+    end(store, first.id)
+    store.clock_offset = 61 * SECOND
+    refused = refused_hosted(store, phone, OWNER)
+    assert (type(refused), refused.retry_after, refused.id) == (ResendTooSoon, 249, first.id)
+    store.clock_offset = LIFE
+    assert send(store, phone, send_id="send-2").id != first.id
+
+
+def test_the_wait_that_is_told_of_cooldown_and_code_is_the_longer(make_store, phone):
+    store = make_store(code_ttl=60, resend_after=600)
+    cancel(store, send(store, phone).id)
+    assert refused_wait(store, phone) == 600
+    store = make_store(resend_after=0)
+    assert refused_wait(store, phone) == 70
+
+
+def refused_wait(store, phone):
+    with pytest.raises(ResendTooSoon) as refused:
+        store.preview_send(SendRequest(OWNER, phone))
+    return refused.value.retry_after
+
+
+def test_an_approval_frees_the_phone_if_one_hosted_code_was_sent(store, phone):
+    approve(store, send(store, phone).id)
+    assert send(store, phone, owner=OTHER_PURPOSE, send_id="send-2").hosted
+
+
+@pytest.mark.parametrize("sending", [BY_OTP, PERHAPS_BY_OTP, None])
+def test_after_an_approval_the_other_codes_of_the_verification_hold_the_phone(
+    store, phone, sending
+):
+    first = send(store, phone)
+    store.clock_offset = 61 * SECOND
+    resend = store.reserve_send(SendRequest(OWNER, phone), "send-2")
+    approve(store, first.id)
+    if sending:
+        store.settle_send(resend, sending)
+    for owner in (OWNER, OTHER_PURPOSE, OTHER_APP):
+        assert refused_hosted(store, phone, owner).retry_after == 310
+    store.clock_offset = 61 * SECOND + LIFE
+    assert send(store, phone, owner=OTHER_PURPOSE, send_id="send-3").hosted
+
+
+def test_a_resend_given_back_after_the_approval_frees_the_phone(store, phone):
+    first = send(store, phone)
+    store.clock_offset = 61 * SECOND
+    resend = store.reserve_send(SendRequest(OWNER, phone), "send-2")
+    approve(store, first.id)
+    store.settle_send(resend, GIVEN_BACK)
+    assert send(store, phone, owner=OTHER_PURPOSE, send_id="send-3").hosted
+
+
+def test_a_code_that_died_before_the_approved_guess_is_none_of_several(store, phone):
+    first = send(store, phone)
+    store.clock_offset = 299 * SECOND
+    send(store, phone, send_id="send-2")
+    store.clock_offset = LIFE
+    approve(store, first.id)
+    assert send(store, phone, owner=OTHER_PURPOSE, send_id="send-3").hosted
+
+
+def test_of_two_codes_alive_at_the_guess_both_hold_though_one_has_died_since(store, phone):
+    first = send(store, phone)
+    store.clock_offset = 299 * SECOND
+    send(store, phone, send_id="send-2")
+    store.clock_offset = LIFE - SECOND
+    attempt = store.reserve_attempt(OWNER, first.id, "a", CODE)
+    store.clock_offset = LIFE + SECOND
     store.approve(attempt, CODE)
-    assert send(store, phone, owner=OTHER_PURPOSE, send_id="send-3")
+    assert refused_hosted(store, phone, OTHER_PURPOSE).retry_after == 298
+
+
+def test_an_approval_by_a_code_of_ours_leaves_the_hosted_ones_alive(store, phone):
+    first = send(store, phone)
+    store.clock_offset = 61 * SECOND
+    send(store, phone, send_id="send-2", sending=BY_TEXT)
+    assert store.reserve_attempt(OWNER, first.id, "a", CODE).approved_at
+    assert refused_hosted(store, phone, OTHER_PURPOSE).retry_after == 249
+
+
+def test_a_guess_on_its_way_to_the_provider_holds_the_phone_too(store, phone):
+    first = send(store, phone)
+    late = store.reserve_attempt(OWNER, first.id, "late", Code("654321"))
+    approve(store, first.id)
+    assert refused_hosted(store, phone, OTHER_PURPOSE).retry_after == 15
+    store.settle_attempt(late, AttemptOutcome.NO)
+    assert send(store, phone, owner=OTHER_PURPOSE, send_id="send-2").hosted
+
+
+def test_a_guess_whose_worker_died_holds_the_phone_while_it_may_be_asked_about(store, phone):
+    first = send(store, phone)
+    store.reserve_attempt(OWNER, first.id, "lost", Code("654321"))
+    approve(store, first.id)
+    store.clock_offset = 15 * SECOND
+    assert send(store, phone, owner=OTHER_PURPOSE, send_id="send-2").hosted
+
+
+def test_the_provider_is_not_asked_once_its_codes_have_died(store, phone):
+    first = send(store, phone)
+    store.clock_offset = 299 * SECOND
+    perhaps = Sending(SendOutcome.UNKNOWN, "vavasms-text")
+    request = SendRequest(OWNER, phone, hosted=False, code=Code("222222"))
+    store.settle_send(store.reserve_send(request, "send-2"), perhaps)
+    asked = store.reserve_attempt(OWNER, first.id, "a", CODE)
+    store.settle_attempt(asked, AttemptOutcome.NO)
+    store.clock_offset = LIFE
+    assert send(store, phone, owner=OTHER_APP, send_id="send-3").hosted
+    with pytest.raises(WrongCode):
+        store.reserve_attempt(OWNER, first.id, "b", CODE)
+
+
+def test_a_slow_provider_keeps_neither_hold_nor_used_code_too_short(make_store, phone):
+    store = make_store(provider_timeout=30, resend_after=0)
+    approve(store, send(store, phone).id)
+    store.clock_offset = 200 * SECOND
+    again = send(store, phone, owner=OTHER_PURPOSE, send_id="send-2")
+    store.clock_offset = 329 * SECOND
+    assert refused_hosted(store, phone, OTHER_APP)
+    with pytest.raises(WrongCode):
+        store.reserve_attempt(OTHER_PURPOSE, again.id, "a", CODE)
+    store.clock_offset = 330 * SECOND
+    assert store.reserve_attempt(OTHER_PURPOSE, again.id, "b", CODE).approved_at is None
 
 
 def test_failures_that_are_forgotten_are_not_shown(store, phone):
@@ -360,7 +508,7 @@ def test_failures_that_are_forgotten_are_not_shown(store, phone):
 
 
 def test_a_send_given_back_frees_the_phone(store, phone):
-    send(store, phone, outcome=SendOutcome.GIVEN_BACK)
+    send(store, phone, sending=GIVEN_BACK)
     assert send(store, phone, owner=OTHER_PURPOSE, send_id="send-2")
 
 
@@ -441,7 +589,7 @@ def test_a_guess_from_before_a_success_takes_no_later_failure_out(make_store, ph
     sent = send(store, phone)
     late = store.reserve_attempt(OWNER, sent.id, "late", CODE)
     approve(store, sent.id)
-    store.clock_offset = 1
+    store.clock_offset = 16 * SECOND
     again = send(store, phone, send_id="send-2")
     fail(store, again.id, 2)
     store.settle_attempt(late, AttemptOutcome.GIVEN_BACK)

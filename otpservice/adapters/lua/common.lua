@@ -2,7 +2,7 @@
 --
 -- Phone      HASH  otp:{tag}:p:<digest>   state of one phone over all apps and purposes
 --   latest:<app>|<purpose>   id of the owner's latest verification
---   hold, hold_until         owner of the one code the provider keeps for the phone, and until when
+--   holder                   id of the verification whose hosted codes may be alive at the provider
 --   used:<digest>            an approved hosted code, refused until then
 --   run, total, failed_at    failures in a row: since the last one forgotten, since the last success
 --   lock                     locked until then; -1 until unlocked by hand
@@ -13,15 +13,14 @@
 --   route, hosted ('1', '0')  the route that sent last, and whether its provider made the code
 --   message                  the provider's name for the last SMS of a local route
 --   delivery, delivery_at    what the provider said of it, and when
---   by_provider              the provider said yes: its code is used up
 --   attempts, approved_at, approved_by, unknown (the check before ended so)
---   sent, hosted_at          when its last settled send was reserved, and its last by a hosted route
---   prior, prior_hosted      the same of the owner's verification before it: cooldown and hold go on
---   before                   the owner's verification before it
+--   yes_at                   when the guess was reserved that the provider approved
+--   sent                     when its last settled send was reserved
 --   ended                    when its only send was given back
---   s:<send id>              a send on its way: <reserved at>:<1 if it may go by a hosted route>
---   sure, owned_at           when the last one that surely left was reserved, and the route's last
---   d:<send id>              a code of ours that is good: <reserved at>:<digest>
+--   s:<send id>              a send on its way: reserved then
+--   h:<send id>              its code may be the provider's, and has died by then at the latest
+--   sure, owned_at           when the last send that certainly left was reserved, and the route's last
+--   d:<send id>              a code of ours: <reserved at>:<1 once it certainly left, else 0>:<digest>
 --   a:<attempt id>           a guess on its way, reserved then; 0: a wrong one that nobody was asked
 -- Opt-out    STRING otp:{tag}:o:<digest>  the holder wants no SMS
 -- Beside the phones: quotas (ZSET, like Sends) and daily budgets (HASH, SMS by UTC day), each
@@ -35,6 +34,7 @@ local PHONE_KEPT = 2 * HOUR      -- longer than any record, cooldown or code of 
 local FAILURES_KEPT = 180 * DAY  -- failures in a row, up to LOCKOUT_TOTAL
 local OPT_OUT_KEPT = 400 * DAY   -- after its last use
 local RUN_FORGOTTEN = 30 * DAY   -- after that long without a failure the first lock is short again
+local ASKS_LATE = 5000           -- a guess may leave for the provider that long after it was reserved
 
 local function whole(n)
   return string.format('%.0f', n)
@@ -67,77 +67,60 @@ local function owner(record)
   return record.app .. '|' .. record.purpose
 end
 
--- Whether the owner has asked for no newer verification since, but one that could not be sent.
-local function is_latest(phone, record, key)
-  local latest = sibling(key, 'v', phone['latest:' .. owner(record)] or '')
-  if latest == key then
-    return true
-  end
-  local newer = read(latest)
-  return newer.state == 'failed' and sibling(key, 'v', newer.before or '') == key
-end
-
--- When the newest send was reserved that was not given back: of all routes (of = 'sent') or of the
--- hosted ones (of = 'hosted_at'), for one on its way may go by either. 0 if there is none.
-local function newest_send(record, of)
-  local newest = number(record, of)
-  for field, value in pairs(record) do
+-- When the newest send was reserved that was not given back; 0 if there is none.
+local function newest_send(record)
+  local newest = number(record, 'sent')
+  for field, at in pairs(record) do
     if string.sub(field, 1, 2) == 's:' then
-      local at, hosted = string.match(value, '^(%d+):(%d)$')
-      if of == 'sent' or hosted == '1' then
-        newest = math.max(newest, tonumber(at))
-      end
+      newest = math.max(newest, tonumber(at))
     end
   end
   return newest
 end
 
--- Whether the provider may be making a code just now that only it knows.
-local function hosted_on_its_way(record)
-  for field, value in pairs(record) do
-    if string.sub(field, 1, 2) == 's:' and string.sub(value, -1) == '1' then
-      return true
+-- When the newest send was reserved that the cooldown counts from. An approval ends the cooldown.
+local function cooldown_base(record)
+  return record.state == 'approved' and 0 or newest_send(record)
+end
+
+-- Of the hosted codes that may have been alive at a time: how many, and when the last has died.
+local function hosted_codes(record, alive_at)
+  local codes, dead_at = 0, 0
+  for field, died in pairs(record) do
+    if string.sub(field, 1, 2) == 'h:' and tonumber(died) > alive_at then
+      codes, dead_at = codes + 1, math.max(dead_at, tonumber(died))
     end
   end
-  return false
+  return codes, dead_at
 end
 
--- When the newest send was reserved over the owner's verifications before it as well: what cooldown
--- and hold are counted from.
-local function cooldown_base(record)
-  if record.state == 'approved' then
-    return 0
+-- Until when a guess may be on its way to the provider: it must not meet another's code there.
+local function asked_until(record, patience)
+  local asked = 0
+  for field, at in pairs(record) do
+    if string.sub(field, 1, 2) == 'a:' and at ~= '0' then
+      asked = math.max(asked, tonumber(at) + patience + ASKS_LATE)
+    end
   end
-  return math.max(newest_send(record, 'sent'), number(record, 'prior'))
+  return asked
 end
 
-local function hold_base(record)
-  if record.by_provider then
-    return 0
+-- Until when the hosted route serves this verification alone. The provider keys codes by phone and
+-- approves any that is alive, so each of them counts but the approved one, which is refused by its
+-- digest. Of several nobody knows which was approved.
+local function holds_until(record, patience)
+  local codes, dead_at = hosted_codes(record, number(record, 'yes_at'))
+  if record.yes_at and codes == 1 then
+    dead_at = 0
   end
-  return math.max(newest_send(record, 'hosted_at'), number(record, 'prior_hosted'))
-end
-
--- The provider keys codes by phone alone, so one owner at a time may have a hosted code there.
--- Count its hold anew, if it is still this verification's to change: a success may have freed it,
--- and somebody else, or a newer verification of the owner, have it since.
-local function renew_hold(key, phone_key, phone, record, now, hold)
-  if not (is_latest(phone, record, key) and phone.hold == owner(record)) then
-    return
-  end
-  local until_then = hold_base(record) + hold
-  if until_then > now and hold_base(record) > 0 then
-    redis.call('HSET', phone_key, 'hold_until', whole(until_then))
-  else
-    redis.call('HDEL', phone_key, 'hold', 'hold_until')
-  end
+  return math.max(dead_at, asked_until(record, patience))
 end
 
 -- What a caller sees, in the order in which one state hides another.
 local function status(record, now, ttl, max_attempts)
   if record.state ~= 'pending' then
     return record.state
-  elseif now >= newest_send(record, 'sent') + ttl then
+  elseif now >= newest_send(record) + ttl then
     return 'expired'
   elseif number(record, 'attempts') >= max_attempts then
     return 'attempts_exhausted'
@@ -149,7 +132,7 @@ end
 local function keep_record(key, record, now, ttl, max_attempts)
   local left = 0
   if status(record, now, ttl, max_attempts) == 'pending' then
-    left = newest_send(record, 'sent') + ttl - now
+    left = newest_send(record) + ttl - now
   end
   redis.call('PEXPIRE', key, whole(left + RECORD_KEPT))
 end

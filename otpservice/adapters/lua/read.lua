@@ -13,7 +13,7 @@ if ARGV[6] == 'cancel' and before == 'pending' then
   redis.call('HSET', KEYS[1], 'state', 'canceled')
   keep_record(KEYS[1], record, now, ttl, max_attempts)
 end
-local newest = newest_send(record, 'sent')
+local newest = newest_send(record)
 local expires_at = newest > 0 and newest + ttl or number(record, 'ended')
 local resend_at = cooldown_base(record) + cooldown
 if record.state == 'approved' then

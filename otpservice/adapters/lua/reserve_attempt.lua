@@ -23,7 +23,7 @@ local id = string.match(key, ':v:(.+)$')
 
 local function right()
   return { 'right', id, record.phone, record.purpose, number(record, 'approved_at'),
-    newest_send(record, 'sent') }
+    newest_send(record) }
 end
 
 local lock = 0 -- that this guess starts
@@ -34,7 +34,7 @@ end
 
 local function ask()
   return { 'ok', id, record.phone, record.purpose, record.route or '', number(record, 'unknown'),
-    newest_send(record, 'sent'), lock }
+    newest_send(record), lock }
 end
 
 local before = record['a:' .. attempt_id]
@@ -62,11 +62,30 @@ local given = {}
 for i = 10, #ARGV do
   given[ARGV[i]] = true
 end
-for field, value in pairs(record) do
-  if string.sub(field, 1, 2) == 'd:' and given[string.match(value, ':(.+)$')] then
-    approve(key, record, phone_key, now, attempt_id, ttl, max_attempts)
-    return right()
+
+-- Two codes of ours are good: the newest that certainly left, and the newest of the others.
+local function is_good()
+  local newest = {}
+  for field, value in pairs(record) do
+    if string.sub(field, 1, 2) == 'd:' then
+      local at, left, digest = string.match(value, '^(%d+):(%d):(.+)$')
+      local code = newest[left]
+      if not code or tonumber(at) > code.at then
+        newest[left] = { at = tonumber(at), digest = digest }
+      end
+    end
   end
+  for _, code in pairs(newest) do
+    if given[code.digest] then
+      return true
+    end
+  end
+  return false
+end
+
+if is_good() then
+  approve(key, record, phone_key, now, attempt_id, ttl, max_attempts)
+  return right()
 end
 
 -- A hosted code that was approved once may still be good at the provider: a yes would be wrong.
@@ -79,9 +98,16 @@ local function used()
   return false
 end
 
--- Only the provider knows the code if a hosted route sent it, or may be sending it just now.
-local function decided()
-  return not (record.hosted == '1' or hosted_on_its_way(record)) or used()
+-- Only the provider knows the code if a hosted route sent it, or may be sending it just now, and it
+-- has not died yet: afterwards the provider may hold another verification's.
+local function is_providers()
+  for field, died in pairs(record) do
+    local send_id = string.match(field, '^h:(.+)$')
+    if send_id and tonumber(died) > now and (record.hosted == '1' or record['s:' .. send_id]) then
+      return true
+    end
+  end
+  return false
 end
 
 record.attempts = whole(number(record, 'attempts') + 1)
@@ -89,7 +115,7 @@ redis.call('HSET', key, 'attempts', record.attempts)
 lock = count_failure(phone_key, phone, now, lockout)
 keep_phone(phone_key)
 keep_record(key, record, now, ttl, max_attempts)
-if decided() then
+if used() or not is_providers() then
   redis.call('HSET', key, 'a:' .. attempt_id, '0')
   return wrong()
 end

@@ -1,13 +1,14 @@
 -- Reserve one SMS: all checks together, everything taken or nothing.
 -- KEYS  phone, sends, record for a new verification
 -- ARGV  offset, send id, new id, app, purpose, phone number, phone digest, ttl, cooldown,
---       max attempts, hold of a hosted code (0: no hosted route), digest of our own code ('': no
---       local route), 'spend' or 'preview', '1' if the quota counts and does not refuse, quota
+--       max attempts, life of a hosted code from its reservation (0: no hosted route), patience
+--       with the provider, digest of our own code ('': no local route), 'spend' or 'preview',
+--       '1' if the quota counts and does not refuse, quota
 local now = clock(ARGV[1])
 local send_id, new_id, app, purpose = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local ttl, cooldown, max_attempts, hold =
-  tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
-local digest, preview, records, quota = ARGV[12], ARGV[13] == 'preview', ARGV[14] == '1', 15
+local ttl, cooldown, max_attempts = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local life, patience = tonumber(ARGV[11]), tonumber(ARGV[12])
+local digest, preview, records, quota = ARGV[13], ARGV[14] == 'preview', ARGV[15] == '1', 16
 local phone = read(KEYS[1])
 local mine = app .. '|' .. purpose
 
@@ -16,18 +17,17 @@ local key = id and sibling(KEYS[1], 'v', id)
 local record = id and read(key) or {}
 local known = record.state ~= nil
 local over -- what a quota that only records would have refused
-local hosted = hold > 0
+local hosted = life > 0
 
 local function answer()
-  local newest = newest_send(record, 'sent')
+  local newest = newest_send(record)
   return { 'ok', id, newest + ttl, newest + cooldown,
     math.max(0, max_attempts - number(record, 'attempts')), room(KEYS[2], now, quota),
     over and 1 or 0, hosted and 1 or 0 }
 end
 
-local again = known and record['s:' .. send_id]
-if again then -- the answer to this call was lost
-  hosted = string.sub(again, -1) == '1'
+if known and record['s:' .. send_id] then -- the answer to this call was lost
+  hosted = record['h:' .. send_id] ~= nil
   return answer()
 end
 
@@ -40,7 +40,19 @@ local locked = lock_left(phone, now)
 if locked ~= 0 then
   return { 'phone_locked', locked }
 end
+local resend = known and status(record, now, ttl, max_attempts) == 'pending'
+local holder, held = {}, 0
+if hosted and phone.holder and not (resend and phone.holder == id) then
+  holder = read(sibling(KEYS[1], 'v', phone.holder))
+  held = holds_until(holder, patience) - now
+end
+if held > 0 and digest ~= '' then
+  hosted, held = false, 0 -- by a local route, then
+end
 local wait = known and cooldown_base(record) + cooldown - now or 0
+if held > 0 and owner(holder) == mine then
+  wait = math.max(wait, held)
+end
 if wait > 0 then
   return { 'resend_too_soon', wait, id }
 end
@@ -48,42 +60,30 @@ over = refusing_quota(KEYS[2], now, quota)
 if over and not records then
   return { 'quota_exceeded', over[1], over[2], over[3] }
 end
-local held = number(phone, 'hold_until') - now
-if hosted and phone.hold and phone.hold ~= mine and held > 0 then
-  if digest == '' then
-    return { 'purpose_conflict', held }
-  end
-  hosted = false -- by a local route, then
+if held > 0 then
+  return { 'purpose_conflict', held }
 end
 if preview then
   return { 'ok', hosted and 1 or 0 }
 end
 
-if not known or status(record, now, ttl, max_attempts) ~= 'pending' then
-  local prior = known and cooldown_base(record) or 0
-  local prior_hosted = known and hold_base(record) or 0
-  local before = id
+if not resend then
   id, key = new_id, KEYS[3]
   record = { app = app, purpose = purpose, state = 'pending' }
   redis.call('HSET', key, 'app', app, 'purpose', purpose, 'phone', ARGV[6], 'pd', ARGV[7],
     'state', 'pending')
-  if prior > 0 then
-    redis.call('HSET', key, 'prior', whole(prior))
-  end
-  if prior_hosted > 0 then
-    redis.call('HSET', key, 'prior_hosted', whole(prior_hosted), 'before', before)
-  end
   redis.call('HSET', KEYS[1], 'latest:' .. mine, id)
 end
-record['s:' .. send_id] = whole(now) .. (hosted and ':1' or ':0')
-redis.call('HSET', key, 's:' .. send_id, record['s:' .. send_id])
+record['s:' .. send_id] = whole(now)
+redis.call('HSET', key, 's:' .. send_id, whole(now))
+if hosted then
+  redis.call('HSET', key, 'h:' .. send_id, whole(now + life))
+  redis.call('HSET', KEYS[1], 'holder', id)
+end
 if digest ~= '' then
-  redis.call('HSET', key, 'd:' .. send_id, whole(now) .. ':' .. digest)
+  redis.call('HSET', key, 'd:' .. send_id, whole(now) .. ':0:' .. digest)
 end
 spend(KEYS[2], now, send_id, quota)
-if hosted then
-  redis.call('HSET', KEYS[1], 'hold', mine, 'hold_until', whole(now + hold))
-end
 keep_record(key, record, now, ttl, max_attempts)
 keep_phone(KEYS[1])
 return answer()

@@ -1,11 +1,11 @@
 -- Say how a counted guess came out. A guess is settled once; the first yes of a verification wins.
 -- KEYS  record
 -- ARGV  offset, attempt id, 'yes', 'no', 'back' or 'unknown', ttl, max attempts,
---       lockout failures, lockout total, hold, digest of the code
+--       lockout failures, lockout total, digest of the code
 -- After a yes it answers with the time of the approval and 1 the first time, else 0.
 local now = clock(ARGV[1])
 local attempt_id, outcome = ARGV[2], ARGV[3]
-local ttl, max_attempts, hold = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[8])
+local ttl, max_attempts = tonumber(ARGV[4]), tonumber(ARGV[5])
 local lockout = { failures = tonumber(ARGV[6]), total = tonumber(ARGV[7]) }
 local record = read(KEYS[1])
 if not record.app then
@@ -53,12 +53,9 @@ elseif outcome == 'yes' then
     return { record.state }
   end
   forget_used(phone_key, phone)
-  local good_until = newest_send(record, 'hosted_at') + hold
-  redis.call('HSET', phone_key, 'used:' .. ARGV[9], whole(good_until))
-  if is_latest(phone, record, KEYS[1]) and phone.hold == owner(record) then
-    redis.call('HDEL', phone_key, 'hold', 'hold_until')
-  end
-  redis.call('HSET', KEYS[1], 'by_provider', '1')
+  local _, dead_at = hosted_codes(record, counted_at)
+  redis.call('HSET', phone_key, 'used:' .. ARGV[8], whole(dead_at))
+  redis.call('HSET', KEYS[1], 'yes_at', whole(counted_at))
   approve(KEYS[1], record, phone_key, now, attempt_id, ttl, max_attempts)
   return { 'yes', now, 1 }
 end

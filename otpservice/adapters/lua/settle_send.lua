@@ -1,25 +1,34 @@
 -- Say how a reserved SMS came out. A send is settled once; a second time changes nothing.
 -- KEYS  record
 -- ARGV  offset, send id, 'sent', 'unknown' or 'back', route, '1' if it is hosted else '0',
---       the provider's name for the SMS, ttl, max attempts, hold
+--       the provider's name for the SMS, ttl, max attempts
 local now = clock(ARGV[1])
 local send_id, outcome, route, hosted = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local ttl, max_attempts, hold = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local ttl, max_attempts = tonumber(ARGV[7]), tonumber(ARGV[8])
 local record = read(KEYS[1])
-local reserved = record['s:' .. send_id]
-if not reserved then
+local reserved_at = tonumber(record['s:' .. send_id])
+if not reserved_at then
   return { 'again' }
 end
-local reserved_at = tonumber(string.match(reserved, '^%d+'))
 redis.call('HDEL', KEYS[1], 's:' .. send_id)
 record['s:' .. send_id] = nil
+if outcome == 'back' or hosted ~= '1' then
+  redis.call('HDEL', KEYS[1], 'h:' .. send_id) -- the provider made no code
+end
 
 local function forget_code(of)
   redis.call('HDEL', KEYS[1], 'd:' .. of)
   record['d:' .. of] = nil
 end
 
--- An SMS that surely left retires the codes sent before it; those on their way are good meanwhile.
+local function code_certainly_left()
+  local digest = string.match(record['d:' .. send_id] or '', ':([^:]+)$')
+  if digest then
+    redis.call('HSET', KEYS[1], 'd:' .. send_id, whole(reserved_at) .. ':1:' .. digest)
+  end
+end
+
+-- An SMS that certainly left retires the codes sent before it, except those on their way.
 local function forget_retired_codes()
   for field, value in pairs(record) do
     local of = string.match(field, '^d:(.+)$')
@@ -45,9 +54,9 @@ if outcome ~= 'back' then
     end
   end
   if hosted == '1' then
-    record.hosted_at = whole(math.max(reserved_at, number(record, 'hosted_at')))
-    redis.call('HSET', KEYS[1], 'hosted_at', record.hosted_at)
     forget_code(send_id) -- ours was never sent
+  elseif outcome == 'sent' then
+    code_certainly_left()
   end
   record.sure = number(record, 'sure')
   if outcome == 'sent' and reserved_at > record.sure then
@@ -66,7 +75,7 @@ if outcome ~= 'back' then
 else
   forget_code(send_id)
   redis.call('ZREM', sibling(KEYS[1], 's', record.pd), send_id)
-  if newest_send(record, 'sent') == 0 then
+  if newest_send(record) == 0 then
     redis.call('HSET', KEYS[1], 'ended', whole(now))
     if record.state == 'pending' then
       record.state = 'failed'
@@ -76,9 +85,5 @@ else
   if record.state == 'pending' or record.state == 'failed' then
     keep_record(KEYS[1], record, now, ttl, max_attempts)
   end
-end
-if outcome == 'back' or hosted ~= '1' then
-  local phone_key = sibling(KEYS[1], 'p', record.pd)
-  renew_hold(KEYS[1], phone_key, read(phone_key), record, now, hold)
 end
 return { 'ok' }
