@@ -201,7 +201,7 @@ class RedisStore:
         call = Call("settle_send", [record_key(reservation.id)], args)
         followups = []
         if self._watch and self._watch.pays_for(sending.route):
-            followups.append(self._watch.count())
+            followups.append(self._watch.count(reservation.send_id))
         (result,), *counted = self._scripts.run([call], followups)
         if self._watch and counted:
             self._watch.counted(counted[0])
@@ -260,7 +260,7 @@ class RedisStore:
         # What the guess took is given back whatever comes out, and once at the most.
         followups = (*self._shared.confirm(reservation), *reservation.taken)
         (result, *facts), *told = self._settle(reservation, "yes", digest, followups)
-        if result != "yes" or not facts[1]:
+        if result != "yes":
             self._shared.unconfirm(reservation, told)
         if result == "yes":
             return time(facts[0])

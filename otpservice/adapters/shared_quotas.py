@@ -72,7 +72,7 @@ class _Counter(NamedTuple):
         if answer[0] != "ok" and not self.record_only:
             return None
         if self.budget:
-            return Call("budget_back", [self.key], [member, answer[2]])
+            return Call("budget_back", [self.key], [member])
         return Call("quota_back", [self.key], [member])
 
     def refusal(self, answer: Sequence[Any]) -> OtpServiceError | None:
@@ -94,13 +94,14 @@ class _Guarded(NamedTuple):
     subject: Subject
     name: str = "pumping"
 
-    def spend(self, _member: str, mode: str) -> Call:
-        weigh = self.guard.send if mode == "spend" else self.guard.preview
-        return weigh(self.subject)
+    def spend(self, member: str, mode: str) -> Call:
+        if mode == "spend":
+            return self.guard.send(self.subject, member)
+        return self.guard.preview(self.subject)
 
-    def give_back(self, _member: str, answer: Sequence[Any]) -> Call | None:
+    def give_back(self, member: str, answer: Sequence[Any]) -> Call | None:
         verdict = self.guard.verdict(self.subject, answer)
-        return None if verdict.refused else self.guard.give_back(self.subject, verdict.at)
+        return None if verdict.refused else self.guard.give_back(self.subject, member, verdict.at)
 
     def refusal(self, answer: Sequence[Any]) -> OtpServiceError | None:
         verdict = self.guard.verdict(self.subject, answer)
@@ -168,7 +169,9 @@ class SharedQuotas:
         if self._guard is None or not right.sent_at:
             return ()
         guard, subjects = self._guard, self._guard.subjects(right.phone)
-        return tuple(guard.confirm(subject, right.sent_at) for subject in subjects)
+        return tuple(
+            guard.confirm(subject, right.attempt_id, right.sent_at) for subject in subjects
+        )
 
     def unconfirm(self, late: AttemptReservation, told: Sequence[Sequence[Any]]) -> None:
         """Take out what the calls of ``confirm`` counted of a guess that came too late.
@@ -179,7 +182,10 @@ class SharedQuotas:
         """
         if self._guard and late.sent_at:
             counted = zip(self._guard.subjects(late.phone), told, strict=False)
-            calls = (self._guard.unconfirm(subject, answer) for subject, answer in counted)
+            calls = (
+                self._guard.unconfirm(subject, late.attempt_id, answer)
+                for subject, answer in counted
+            )
             self.give_back(tuple(call for call in calls if call))
 
     def give_back(self, taken: Taken) -> None:
