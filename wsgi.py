@@ -1,4 +1,9 @@
-"""The service for any WSGI server: ``gunicorn -c deploy/gunicorn.conf.py wsgi:app``."""
+"""The service for gunicorn: ``gunicorn -c deploy/gunicorn.conf.py wsgi:app``."""
+
+# ruff: noqa: E402 - what is imported before the patch would block all requests when it waits
+from gevent import monkey
+
+monkey.patch_all()
 
 from otpservice.server import application
 

@@ -41,9 +41,8 @@ def round_of(replicas: int, *, cut_off: bool) -> tuple[int, int, int, float]:
                 number += 1
                 name = f"{thread}-{number}"
                 try:
-                    scripts.run_copied(
-                        Call("quota", [_KEY], [name, "spend", 10_000_000, 3_600_000])
-                    )
+                    call = Call("quota", [_KEY], [name, "spend", 10_000_000, 3_600_000])
+                    scripts.run([call], replicated=True)
                     acknowledged.append((time.monotonic(), name))
                 except StoreUnavailable:
                     refused.append(time.monotonic())

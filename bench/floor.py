@@ -3,6 +3,11 @@
 Run under the very gunicorn settings of the service: ``python -m bench.floor PORT PROVIDER_PORT``.
 """
 
+# ruff: noqa: E402 - what is imported before the patch would block all requests when it waits
+from gevent import monkey
+
+monkey.patch_all()
+
 import sys
 
 import urllib3

@@ -16,7 +16,7 @@ _CREATED = 201
 _MOST_MB = 250
 _MOST_PROBE_MS = 250
 
-WORKERS, THREADS = 2, 1000
+WORKERS, REQUESTS = 2, 1000
 """Gunicorn's for this part: as connections fall, one worker may get most of a thousand."""
 
 _CASES = ((300, 1000, 1800), (1000, 5000, 6500))
@@ -25,8 +25,8 @@ _CASES = ((300, 1000, 1800), (1000, 5000, 6500))
 
 def add_slow(table: Table, stack: Stack, redis_url: str, phones: Phones, rounds: int) -> None:
     """Bursts of logins at a slow provider, with probes beside them."""
-    table.section(f"Slow provider, all at once, {WORKERS} workers of {THREADS} threads")
-    with stack.service(redis_url, workers=WORKERS, threads=THREADS) as service:
+    table.section(f"Slow provider, all at once, {WORKERS} workers of {REQUESTS} requests")
+    with stack.service(redis_url, workers=WORKERS, requests=REQUESTS) as service:
         _burst(service, phones, 50)  # the workers' first requests load what later ones find
         try:
             for count, latency, most in _CASES:

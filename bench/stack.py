@@ -74,12 +74,12 @@ class Stack:
 
     @contextmanager
     def service(
-        self, redis_url: str, *, workers: int = 1, threads: int = 500
+        self, redis_url: str, *, workers: int = 1, requests: int = 500
     ) -> Iterator["Server"]:
         """The service, as ``otpservice serve`` starts it."""
         port = free_port()
         arguments = ["-m", "otpservice.cli", "serve", "--bind", f"127.0.0.1:{port}"]
-        arguments += ["--workers", str(workers), "--threads", str(threads)]
+        arguments += ["--workers", str(workers), "--requests", str(requests)]
         with self._running(arguments, self.environment(redis_url)) as process:
             server = Server(process, port)
             server.wait(workers)

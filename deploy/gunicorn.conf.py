@@ -4,6 +4,11 @@ The settings and their reasons are in ``otpservice/server.py``. What is given on
 line, such as ``--bind`` and ``--workers``, wins.
 """
 
+# ruff: noqa: E402 - what is imported before the patch would block all requests when it waits
+from gevent import monkey
+
+monkey.patch_all()
+
 from otpservice.server import gunicorn_settings, settings_once
 
 globals().update(gunicorn_settings(settings_once()))

@@ -1,17 +1,17 @@
 """Where the parts meet: the only module that knows them all."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 from flask import Flask
-from redis import Redis
 
 from otpservice.adapters.balance_watch import BalanceWatch
 from otpservice.adapters.breaker import GuardedRoute, guarded
 from otpservice.adapters.hosted_route import VavasmsOtpRoute
 from otpservice.adapters.http_route import HttpRoute
 from otpservice.adapters.pumping_guard import PumpingGuard
-from otpservice.adapters.redis_client import connect
+from otpservice.adapters.redis_client import Client, connect
 from otpservice.adapters.redis_epoch import Epoch, epoch_keys
 from otpservice.adapters.redis_health import redis_details
 from otpservice.adapters.redis_idempotency import RedisIdempotency
@@ -31,6 +31,7 @@ from otpservice.verification.routes import Route
 from otpservice.verification.service import VerificationService
 from otpservice.web.admin import Vitals, admin_blueprint
 from otpservice.web.application import Application
+from otpservice.web.bodies import read_bodies_first
 from otpservice.web.counting import PrometheusMeter
 from otpservice.web.events import register_events
 from otpservice.web.health import health_blueprint
@@ -54,12 +55,13 @@ _BEYOND_THE_PROVIDER = 5
 def create_app(
     settings: Settings,
     *,
-    redis: Redis | None = None,
+    redis: Client | None = None,
     store: Store | None = None,
     routes: Mapping[str, Route] | None = None,
     ask_balance: Callable[[], Money] | None = None,
     max_in_flight: int = MAX_IN_FLIGHT,
     is_stopping: Callable[[], bool] = lambda: False,
+    body_deadline: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Flask:
     """Build the service. Nothing connects before the first request.
 
@@ -71,9 +73,11 @@ def create_app(
         ask_balance: what to ask for the balance instead of the account of the settings.
         max_in_flight: requests one worker handles at once.
         is_stopping: whether the service was told to stop and only finishes what it has.
+        body_deadline: makes a context manager that raises RequestTimeout if a body takes too long
+            to come; by default nothing limits that.
     """
     meter = PrometheusMeter(max_in_flight=max_in_flight)
-    app = _bare_app(meter, max_in_flight)
+    app = _bare_app(meter, max_in_flight, body_deadline)
 
     # A client of its own: a probe waits for no connection behind a burst of requests.
     probe = connect(settings.redis_url) if redis is None else redis
@@ -104,7 +108,7 @@ def create_app(
     )
     intake = Intake(door, digester, settings)
     lease = settings.policy.provider_timeout + _BEYOND_THE_PROVIDER
-    once = Once(app, RedisIdempotency(redis, settings.secret_keys, lease=lease, meter=meter))
+    once = Once(app, RedisIdempotency(scripts, settings.secret_keys, lease=lease))
     inbound = Inbound(
         RedisInbound(scripts, digester),
         VavasmsClient.parse_incoming,
@@ -123,7 +127,9 @@ def create_app(
     return app
 
 
-def _bare_app(meter: Meter, max_in_flight: int) -> Flask:
+def _bare_app(
+    meter: Meter, max_in_flight: int, body_deadline: Callable[[], AbstractContextManager[object]]
+) -> Flask:
     """What surrounds every request, without any address."""
     app = Application("otpservice", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
@@ -132,6 +138,7 @@ def _bare_app(meter: Meter, max_in_flight: int) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     register_events(app, meter)
     register_errors(app)
+    read_bodies_first(app, body_deadline)
     limit_in_flight(app, max_in_flight, meter)
     return app
 
@@ -152,7 +159,7 @@ def vavasms_client(settings: Settings, meter: Meter = NO_METER) -> VavasmsClient
 
 
 def redis_store(
-    redis: Redis,
+    redis: Client,
     digester: Digester,
     settings: Settings,
     watch: BalanceWatch | None = None,
@@ -219,7 +226,7 @@ def prices(settings: Settings) -> Prices:
 
 def _vitals(
     settings: Settings,
-    redis: Redis,
+    redis: Client,
     epoch: Epoch,
     routes: Mapping[str, Route],
     watch: BalanceWatch | None,

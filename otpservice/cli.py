@@ -17,8 +17,8 @@ from otpservice.commands.support import inbox, lookup, unlock
 if TYPE_CHECKING:
     from otpservice.sandbox import SandboxServer
 
-# Each is a thread; more of them than that is a mistake.
-_MOST_THREADS = 4000
+# Each takes memory and a connection; more of them than that is a mistake.
+_MOST_REQUESTS = 4000
 
 _COLOURS = {"ok": "green", "warning": "yellow", "FAIL": "red"}
 
@@ -36,24 +36,32 @@ def main() -> None:
 @main.command()
 @click.option("--bind", type=HostPort(), default="127.0.0.1:8000", show_default=True)
 @click.option(
-    "--workers", type=click.IntRange(min=1), help="Processes.  [default: one for each core]"
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Processes.  [default: one for each core it may use]",
 )
 @click.option(
+    "--requests",
     "--threads",
-    type=click.IntRange(1, _MOST_THREADS),
+    "requests",
+    type=click.IntRange(1, _MOST_REQUESTS),
     default=500,
     show_default=True,
     help="Requests one worker handles at once; the next ones are answered `overloaded`.",
 )
-def serve(bind: Address, workers: int | None, threads: int) -> None:
+def serve(bind: Address, workers: int | None, requests: int) -> None:
     """Run the service under gunicorn, until SIGTERM or Ctrl-C.
 
     Needs the Redis or Valkey that OTPSERVICE_REDIS_URL names; while that is away, requests are
     answered `store_unavailable`. Logs are JSON lines on standard error.
     """
+    from gevent import monkey
+
+    monkey.patch_all()  # first: what is imported unpatched would block all requests when it waits
+
     from otpservice import server
 
-    server.serve(str(bind), workers, threads)
+    server.serve(str(bind), workers, requests)
 
 
 @main.command()

@@ -1,7 +1,6 @@
 """The service under gunicorn: one set of settings for the command and for deploy/."""
 
 import logging
-import os
 import sys
 from collections.abc import Callable
 from functools import cache, partial
@@ -11,24 +10,36 @@ from typing import Any, NoReturn
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
+from otpservice import machine
 from otpservice.adapters.redis_client import connect
 from otpservice.app import MAX_IN_FLIGHT, create_app
 from otpservice.logs import configure_logging, logging_config
 from otpservice.settings import Settings
-from otpservice.stopping import Worker, announce_stop, is_stopping
+from otpservice.stopping import (
+    LAST_REQUEST_SECONDS,
+    Worker,
+    announce_stop,
+    body_deadline,
+    is_stopping,
+)
 from otpservice.verification.errors import InvalidSettings
 from otpservice.web import metric_files
 
 log = logging.getLogger(__name__)
 
-# Threads beyond the requests handled at once: probes, and those who are told "overloaded".
-_SPARE_THREADS = 32
+# Connections to one worker, idle ones and those with half a request included. They must be far more
+# than the requests handled at once, or slow callers keep others out.
+_CONNECTIONS = 10_000
 
+# Files that a worker has open beside its connections and those to the provider: connections to
+# Redis, counts of metrics, libraries.
+_OTHER_FILES = 256
 
-# Seconds, at the most, between a worker's last look at new connections and the last request on one
-# that was kept alive; then what such a request needs beside the provider: in a burst it may wait
-# five seconds for its turn at Redis before the call, and as long after it.
-_LAST_REQUEST = 2
+# Seconds that a request's head may take where connections are not kept alive.
+_HEAD_SECONDS = 10
+
+# Seconds that a request may need beside the provider: in a burst it may wait five for a connection
+# to Redis before the call, and as long after it.
 _BESIDE_THE_PROVIDER = 10
 
 
@@ -68,7 +79,13 @@ def _start() -> Settings:
 
 def application() -> Flask:
     """The WSGI application of the environment's settings."""
-    return create_app(_start(), is_stopping=is_stopping)
+    return _build(_start())
+
+
+def _build(settings: Settings, requests: int = MAX_IN_FLIGHT) -> Flask:
+    return create_app(
+        settings, max_in_flight=requests, is_stopping=is_stopping, body_deadline=body_deadline
+    )
 
 
 def gunicorn_settings(
@@ -76,30 +93,30 @@ def gunicorn_settings(
     *,
     bind: str = "127.0.0.1:8000",
     workers: int | None = None,
-    threads: int = MAX_IN_FLIGHT,
+    requests: int = MAX_IN_FLIGHT,
 ) -> dict[str, Any]:
     """What gunicorn is told, with the reasons.
 
     Args:
         settings: the service's own.
         bind: address and port.
-        workers: processes; the cores of the machine if left out.
-        threads: requests one worker handles at once.
+        workers: processes; the cores that this process may use if left out.
+        requests: how many one worker handles at once.
     """
+    connections = _room_for_connections(requests)
     return {
         "bind": bind,
-        "workers": workers or os.cpu_count() or 1,
-        # A request waits for the provider most of its time: a thread each, made when first needed.
+        "workers": workers or machine.usable_cores(),
+        # A request waits for the provider most of its time: a greenlet each costs next to nothing.
         "worker_class": Worker,
-        "threads": threads + _SPARE_THREADS,
-        "worker_connections": 2 * (threads + _SPARE_THREADS),
+        "worker_connections": connections,
         "backlog": 2048,
-        # Longer than a proxy keeps an idle connection would be a race about who closes first.
-        "keepalive": 75,
+        # Also limits how long the head of a request may take.
+        "keepalive": settings.keep_alive or _HEAD_SECONDS,
         # From SIGTERM: new requests, the last ones on connections kept alive, and their answers. A
-        # request waits in no queue for others: those without a place are refused in spare threads.
+        # request waits in no queue for others: those without a place are refused.
         "graceful_timeout": settings.drain_seconds
-        + _LAST_REQUEST
+        + ceil(LAST_REQUEST_SECONDS)
         + ceil(settings.policy.provider_timeout)
         + _BESIDE_THE_PROVIDER,
         "timeout": 60,  # of a worker that stopped to answer the arbiter; no request's
@@ -112,11 +129,17 @@ def gunicorn_settings(
         "logconfig_dict": logging_config(settings.log_level),
         "loglevel": settings.log_level.lower(),
         "accesslog": None,  # the service logs each request itself
-        **_hooks(settings),
+        **_hooks(settings, connections),
     }
 
 
-def _hooks(settings: Settings) -> dict[str, Callable[..., None]]:
+def _room_for_connections(requests: int) -> int:
+    """How many connections one worker can have; each request may need one to the provider, too."""
+    beside = requests + _OTHER_FILES
+    return max(requests, machine.allow_open_files(_CONNECTIONS + beside) - beside)
+
+
+def _hooks(settings: Settings, connections: int) -> dict[str, Callable[..., None]]:
     """What happens at the turns of gunicorn's life.
 
     Workers count in files, so that any of them can tell /metrics what all of them counted.
@@ -125,10 +148,13 @@ def _hooks(settings: Settings) -> dict[str, Callable[..., None]]:
     def when_ready(arbiter: Any) -> None:  # noqa: ANN401 - gunicorn has no types
         metric_files.make_directory()
         announce_stop(arbiter)
+        if connections < _CONNECTIONS:
+            log.warning("few_open_files", extra={"connections": connections})
 
     def post_fork(_arbiter: object, worker: Worker) -> None:
         metric_files.count_in_files()
         worker.drain_seconds = settings.drain_seconds
+        worker.keeps_alive = settings.keep_alive > 0
 
     return {
         "when_ready": when_ready,
@@ -161,9 +187,8 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         return self._build()
 
 
-def serve(bind: str, workers: int | None, threads: int) -> None:
+def serve(bind: str, workers: int | None, requests: int) -> None:
     """Run the service until it is told to stop."""
     settings = _start()
-    options = gunicorn_settings(settings, bind=bind, workers=workers, threads=threads)
-    build = partial(create_app, settings, max_in_flight=threads, is_stopping=is_stopping)
-    Server(build, options).run()
+    options = gunicorn_settings(settings, bind=bind, workers=workers, requests=requests)
+    Server(partial(_build, settings, requests), options).run()

@@ -40,9 +40,11 @@ def run(arguments: str | list[str], env: Mapping[str, str] | None = None) -> Res
 
 
 @contextmanager
-def running(arguments: str, env: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+def running(
+    arguments: str, env: Mapping[str, str], *before: str
+) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
-        [sys.executable, "-m", "otpservice.cli", *arguments.split()],
+        [*before, sys.executable, "-m", "otpservice.cli", *arguments.split()],
         env={**os.environ, **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -91,7 +93,7 @@ def test_an_address_that_is_none_is_a_clear_error(command: str, bind: str) -> No
     assert "127.0.0.1:8000" in result.stderr
 
 
-@pytest.mark.parametrize("option", ["--workers=0", "--workers=x", "--threads=0", "--threads=4001"])
+@pytest.mark.parametrize("option", ["--workers=0", "--workers=x", "--threads=0", "--requests=4001"])
 def test_counts_out_of_range_are_a_clear_error(option: str) -> None:
     result = run(["serve", option])
     assert result.exit_code == 2
@@ -100,10 +102,12 @@ def test_counts_out_of_range_are_a_clear_error(option: str) -> None:
 
 @pytest.mark.parametrize("command", ["serve", "balance", f"sms send {IVORIAN} --text=x"])
 def test_bad_settings_are_all_named(command: str, environment: Mapping[str, str]) -> None:
-    result = run(command, {**environment, "OTPSERVICE_CODE_TTL": "0", "OTPSERVICE_REDIS_URL": "x"})
-    assert result.exit_code == 2
-    assert "OTPSERVICE_CODE_TTL" in result.stderr
-    assert "OTPSERVICE_REDIS_URL" in result.stderr
+    env = {**environment, "OTPSERVICE_CODE_TTL": "0", "OTPSERVICE_REDIS_URL": "x"}
+    with running(command, env) as process:
+        _, told = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert "OTPSERVICE_CODE_TTL" in told
+    assert "OTPSERVICE_REDIS_URL" in told
 
 
 def test_a_new_key_opens_the_apps_file_it_is_printed_with() -> None:
@@ -245,6 +249,20 @@ def test_serve_answers_until_it_is_told_to_stop(
         _, logs = process.communicate(timeout=15)
     assert process.returncode == 0
     assert all(json.loads(line) for line in logs.splitlines())
+
+
+def test_serve_says_so_if_too_few_files_can_be_open(
+    environment: Mapping[str, str], valkey_url: str
+) -> None:
+    few = ("sh", "-c", 'ulimit -n 2048; exec "$@"', "sh")
+    env = {**environment, "OTPSERVICE_REDIS_URL": valkey_url, "OTPSERVICE_DRAIN_SECONDS": "0"}
+    port = free_port()
+    with running(f"serve --bind 127.0.0.1:{port} --workers 1", env, *few) as process:
+        assert wait_for(f"http://127.0.0.1:{port}/health/ready") == 200
+        process.send_signal(signal.SIGTERM)
+        _, logs = process.communicate(timeout=15)
+    (line,) = [json.loads(line) for line in logs.splitlines() if "few_open_files" in line]
+    assert line["connections"] == 2048 - 500 - 256
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])

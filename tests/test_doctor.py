@@ -363,7 +363,12 @@ class _OddRedis(socketserver.StreamRequestHandler):
 
 @contextmanager
 def odd_redis(answers: Mapping[str, bytes]) -> Iterator[dict[str, str]]:
-    usual = {"PING": b"+PONG\r\n", "INFO": b"$0\r\n\r\n", "EVALSHA": b"*1\r\n$9\r\nnot_found\r\n"}
+    usual = {
+        "PING": b"+PONG\r\n",
+        "INFO": b"$0\r\n\r\n",
+        "EVALSHA": b"*1\r\n$9\r\nnot_found\r\n",
+        "EVAL": b"*1\r\n$5\r\nknown\r\n",
+    }
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _OddRedis) as server:
         server.daemon_threads = True
         server.answers = {**usual, "TIME": b"*2\r\n$1\r\n0\r\n$1\r\n0\r\n", **answers}

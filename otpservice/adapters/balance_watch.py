@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from secrets import token_hex
 from threading import Lock, Thread
 from typing import Any
 
@@ -100,40 +101,41 @@ class BalanceWatch:
         finally:
             self._refreshing.release()
 
-    def count(self) -> Call:
+    def count(self, send_id: str) -> Call:
         """The script that counts one SMS, to run with others; give its answer to ``counted``."""
-        return Call("balance_count", [_ACCOUNT, _DAYS], [])
+        return Call("balance_count", [_ACCOUNT, _DAYS], [send_id])
 
     def counted(self, answer: Sequence[Any]) -> None:
         """Read the answer to ``count``: it tells whether the balance is low."""
-        self._heard(answer[1] == 1)
+        if answer[0] == "ok":
+            self._heard(answer[1] == 1)
 
     def _look(self, mode: str) -> BalanceReport:
-        keys, args = [_ACCOUNT, _DAYS], [PAUSE * 1000, mode]
-        turn, amount, currency, age, problem, today, days = self._scripts.run(
-            Call("balance_read", keys, args)
-        )
+        look = token_hex(8)
+        keys, args = [_ACCOUNT, _DAYS], [PAUSE * 1000, mode, look]
+        (answer,) = self._scripts.run([Call("balance_read", keys, args)])
+        turn, amount, currency, age, problem, today, days = answer
         money: Money | None = _Held(int(amount), text(currency)) if amount else None
         seconds = None if age < 0 else age // 1000
         why: str | None = text(problem) or None
         if turn == "ask":
-            asked, why = self._ask_provider()
+            asked, why = self._ask_provider(look)
             money, seconds = (asked, 0) if asked else (money, seconds)
         told = report(money, seconds, why, self._prices, _traffic(today, days))
         self._heard(told.low)
         return told
 
-    def _ask_provider(self) -> tuple[Money | None, str | None]:
+    def _ask_provider(self, look: str) -> tuple[Money | None, str | None]:
         """The balance, or why there is none."""
         try:
             money = self._ask()
         except VavasmsError as error:
             why = type(error).__name__
-            self._keep("failed", why)
+            self._keep(look, "failed", why)
             log.warning("balance_unknown", extra={"reason": why})
             return None, why
         low = self._prices.is_low(money)
-        change = self._keep("said", money.amount, money.currency, int(low))
+        change = self._keep(look, "said", money.amount, money.currency, int(low))
         facts = {"amount": money.amount, "currency": money.currency}
         if change == "fell":
             log.warning("balance_low", extra={**facts, "threshold": self._prices.low})
@@ -142,7 +144,7 @@ class BalanceWatch:
         return money, None
 
     def _keep(self, *args: str | int) -> str:
-        (change,) = self._scripts.run(Call("balance_keep", [_ACCOUNT], args))
+        ((change,),) = self._scripts.run([Call("balance_keep", [_ACCOUNT], args)])
         return str(change)
 
     def _heard(self, low: bool) -> None:

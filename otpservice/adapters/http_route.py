@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from standardwebhooks import Webhook
 
-from otpservice.adapters.bounded_http import Transport
 from otpservice.adapters.http_sending import deliver
+from otpservice.transport import Transport
 from otpservice.verification.routes import OutgoingCode
 
 _SECRET_PREFIX = "whsec_"

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from time import monotonic
 
-from otpservice.adapters.bounded_http import (
+from otpservice.transport import (
     NOT_DONE,
     TURNED_AWAY,
     AnswerLost,

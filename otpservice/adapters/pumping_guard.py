@@ -83,33 +83,34 @@ class PumpingGuard:
         block = self._key("block", phone.digits[:-3])
         return Subject("country", country, country), Subject("block", block, country)
 
-    def send(self, subject: Subject) -> Call:
-        """Count one SMS unless it is refused. Run twice, it counts twice."""
-        return self._weigh(subject, "spend")
+    def send(self, subject: Subject, send_id: str) -> Call:
+        """Count one SMS unless it is refused."""
+        return self._weigh(subject, send_id, "spend")
 
     def preview(self, subject: Subject) -> Call:
         """Say what ``send`` would, and count nothing."""
-        return self._weigh(subject, "preview")
+        return self._weigh(subject, "", "preview")
 
-    def give_back(self, subject: Subject, sent_at: int) -> Call:
+    def give_back(self, subject: Subject, send_id: str, sent_at: int) -> Call:
         """Take out an SMS that surely did not leave, once; ``sent_at`` is its ``Verdict.at``."""
-        return Call("guard_settle", (subject.key,), (sent_at, "back"))
+        return Call("guard_settle", (subject.key,), (send_id, sent_at, "back"))
 
-    def confirm(self, subject: Subject, sent_at: int) -> Call:
+    def confirm(self, subject: Subject, attempt_id: str, sent_at: int) -> Call:
         """Count an SMS as confirmed, once.
 
         Args:
             subject: what it was counted by.
+            attempt_id: the guess that confirms it.
             sent_at: its ``Verdict.at``, or any time within seconds of it: what was reserved at the
                 stroke of an hour is looked for in the hour beside as well.
         """
-        return Call("guard_settle", (subject.key,), (sent_at, "confirmed"))
+        return Call("guard_settle", (subject.key,), (attempt_id, sent_at, "confirmed"))
 
-    def unconfirm(self, subject: Subject, answer: Sequence[Any]) -> Call | None:
+    def unconfirm(self, subject: Subject, attempt_id: str, answer: Sequence[Any]) -> Call | None:
         """Take out what ``confirm`` counted, once, by its answer; None if it counted nothing."""
         if answer[0] != "ok":
             return None
-        return Call("guard_settle", (subject.key,), (answer[2], "unconfirmed"))
+        return Call("guard_settle", (subject.key,), (attempt_id, answer[2], "unconfirmed"))
 
     def verdict(self, subject: Subject, answer: Sequence[Any]) -> Verdict:
         """Read the answer to ``send`` or ``preview``."""
@@ -122,11 +123,11 @@ class PumpingGuard:
         refused = self._enforce and bool(enforceable)
         return Verdict(Excess(*excess), refused=refused, enforceable=bool(enforceable), at=at)
 
-    def _weigh(self, subject: Subject, mode: str) -> Call:
+    def _weigh(self, subject: Subject, send_id: str, mode: str) -> Call:
         own = subject.key == subject.history_key
         since = "own" if own else self._since.get(subject.history_key, 0)
         enforce = "1" if self._enforce else "0"
-        args = (mode, enforce, since, *self._numbers)
+        args = (send_id, mode, enforce, since, *self._numbers)
         return Call("guard_send", (subject.key,), args)
 
     def _key(self, name: str, value: str) -> str:

@@ -1,95 +1,174 @@
-"""How the service talks to Redis: short timeouts, no blind retries, a bounded number at a time."""
+"""The Redis client: redis-py with short timeouts, no retries and pools whose callers wait."""
 
+from collections.abc import Sequence
 from functools import partial
+from queue import Empty, LifoQueue
+from random import sample
+from time import monotonic
 from typing import Any
 
-from redis import Redis
+from redis import BlockingConnectionPool, Redis, RedisCluster
 from redis.backoff import NoBackoff
-from redis.connection import UnixDomainSocketConnection, parse_url
+from redis.cluster import ClusterNode
+from redis.connection import SSLConnection, parse_url
 from redis.retry import Retry
+from redis.sentinel import Sentinel, SentinelConnectionPool
 
-from otpservice.adapters.redis_cluster import Cluster
-from otpservice.adapters.redis_connections import TcpConnection, UnixConnection
-from otpservice.adapters.redis_direct import DirectClient
-from otpservice.adapters.redis_pool import FreeConnections, Pool
-from otpservice.adapters.redis_sentinel import PrimaryConnection, Sentinels
+from otpservice.adapters.redis_cluster import Cluster, Unit, pipelined
 from otpservice.verification.errors import InvalidSettings
 
-# A script that timed out may have run: whoever waits longer gains nothing, and whoever asks again
-# counts twice. Redis answers in well under a millisecond, so a quarter of a second is "away".
+# Seconds. Redis answers in well under a millisecond: after a quarter of a second it is away.
 TIMEOUT = 0.25
 
-# A burst of requests waits for connections here. Sent all at once it would queue in Redis, where
-# whoever waits longer than TIMEOUT counts as unanswered, though the script runs: 1,000 logins at
-# once lost more than half that way. A connection is lent for well under a millisecond; where cores
-# are slow, the last of 1,000 logins at once may wait for seconds.
+# A burst of requests waits for connections here rather than in Redis, where a script that waits
+# longer than TIMEOUT counts as unanswered although it runs: of 1,000 logins at once more than half
+# were lost that way. A connection is lent for about a millisecond; on slow cores the last of 1,000
+# requests may wait for seconds.
 _CONNECTIONS = 16
 _FREE_WITHIN = 5.0
 
-# Sentinels are asked only when a connection is made.
-_SENTINEL_CONNECTIONS = 2
+# Nodes to ask at the first look at a cluster: a silent one costs TIMEOUT.
+_SEEDS = 3
+
+_SCHEMES = {
+    f"{base}{kind}" for base in ("redis", "rediss") for kind in ("", "+sentinel", "+cluster")
+} | {"unix"}
 
 
-def connect(url: str) -> Redis:
-    """A client for any form of ``OTPSERVICE_REDIS_URL``; connects on first use.
+class FreeConnections(LifoQueue[Any]):
+    """The free connections of a pool.
+
+    While Redis is silent each connection is lent for a whole timeout, so a long queue would wait
+    for several timeouts in turn. Callers in the queue therefore give up when a connection comes
+    back broken, unless another one was answered since they came.
+    """
+
+    answered_at = failed_at = 0.0
+
+    def put_nowait(self, item: Any) -> None:  # noqa: ANN401 - a connection, or None for a new one
+        """Take a connection back."""
+        if item is None or item.is_connected:
+            self.answered_at = monotonic()
+        else:
+            self.failed_at = monotonic()
+        super().put_nowait(item)
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: ANN401
+        """Wait for a connection.
+
+        Raises:
+            Empty: no connection was free in time, or Redis has stopped answering.
+        """
+        began = monotonic()
+        item = super().get(block, timeout)
+        if self.answered_at < began < self.failed_at:
+            super().put_nowait(item)
+            raise Empty
+        return item
+
+
+class _PrimaryPool(SentinelConnectionPool, BlockingConnectionPool):
+    """Connections to the primary that sentinels name; callers wait when all are lent."""
+
+    def owns_connection(self, connection: Any) -> bool:  # noqa: ANN401 - redis-py's
+        """Whether a connection may be used again, which one that found no primary may.
+
+        redis-py would replace that one and keep it as well: while no sentinel answers, every
+        request would leave a connection in memory.
+        """
+        return not connection.is_connected or super().owns_connection(connection)  # type: ignore[no-untyped-call]
+
+
+Client = Redis | Cluster
+"""What ``connect`` returns."""
+
+
+def connect(url: str) -> Client:
+    """A client for any form of ``OTPSERVICE_REDIS_URL``; it connects at the first command.
 
     Raises:
         InvalidSettings: the URL is of another form.
     """
     scheme, _, rest = url.partition("://")
-    login, _, place = rest.rpartition("@")
-    if scheme == "redis+sentinel":
-        return _by_sentinels(place, _login(login))
-    if scheme == "redis+cluster":
-        return Cluster(_nodes(place.rstrip("/")), _client, **_login(login))
-    if scheme not in {"redis", "rediss", "unix"}:
+    if scheme not in _SCHEMES:
         raise InvalidSettings([f"OTPSERVICE_REDIS_URL cannot begin with {scheme}://"])
-    options = parse_url(url)  # type: ignore[no-untyped-call]
-    if options.get("connection_class") is UnixDomainSocketConnection:
-        options["connection_class"] = UnixConnection
-    return _client(**options)
+    base, _, kind = scheme.partition("+")
+    place, _, query = rest.partition("?")
+    login, _, place = place.rpartition("@")
+    if kind == "sentinel":
+        return _primary(parse_url(f"{base}://{login}@?{query}"), place)
+    if kind == "cluster":
+        return Cluster(partial(_cluster, f"{base}://{login}@", place, query))
+    pool = BlockingConnectionPool.from_url(url, retry=_NO_RETRY, **_TIMEOUTS, **_POOL)
+    return Redis.from_pool(pool)
 
 
-def _client(**options: Any) -> DirectClient:  # noqa: ANN401 - redis-py's
-    discipline = {
-        "max_connections": _CONNECTIONS,
-        "timeout": _FREE_WITHIN,
-        "queue_class": FreeConnections,
-        "socket_timeout": TIMEOUT,
-        "socket_connect_timeout": TIMEOUT,
-        "retry": Retry(NoBackoff(), 0),
-        "protocol": 2,
-        "connection_class": TcpConnection,
-    }
-    pool = Pool(**{**discipline, **options})  # type: ignore[no-untyped-call]
-    return DirectClient.from_pool(pool)  # type: ignore[return-value]
+def send(redis: Client, units: Sequence[Unit]) -> list[list[Any]]:
+    """Run units in one round trip.
+
+    Returns:
+        The answers to each unit's commands; an error answers a command that failed.
+
+    Raises:
+        RedisError: the server did not answer all of them; any of them may have run.
+    """
+    return redis.send(units) if isinstance(redis, Cluster) else pipelined(redis, units)
 
 
-def _by_sentinels(place: str, login: dict[str, str]) -> Redis:
-    """The login is the primary's, and that of sentinels which want one."""
+def find_primary(redis: Client) -> None:
+    """Have the next commands find out where the primary is, which may be another server by now."""
+    if isinstance(redis, Cluster):
+        redis.look_again()
+    else:  # a new connection asks the sentinels, or for the address behind a host name
+        redis.connection_pool.disconnect(inuse_connections=False)
+
+
+_NO_RETRY = Retry(NoBackoff(), 0)  # a script that timed out may have run
+
+_TIMEOUTS: dict[str, Any] = {
+    "socket_timeout": TIMEOUT,
+    "socket_connect_timeout": TIMEOUT,
+    "protocol": 2,  # RESP3 needs a round trip more for each new connection
+}
+_POOL: dict[str, Any] = {
+    "max_connections": _CONNECTIONS,
+    "timeout": _FREE_WITHIN,
+    "queue_class": FreeConnections,
+}
+
+
+def _primary(options: dict[str, Any], place: str) -> Redis:
+    """A client of the primary that the sentinels at ``H:P,H:P/MASTER[/DB]`` name."""
     nodes, name, *db = place.split("/")
-    logins = [{}, login] if login else [{}]
-    clients = [
-        [
-            _client(host=host, port=port, max_connections=_SENTINEL_CONNECTIONS, **own)
-            for own in logins
-        ]
-        for host, port in _nodes(nodes)
-    ]
-    sentinels = Sentinels(clients, name)
-    number = int(db[0]) if db else 0
-    client = _client(connection_class=PrimaryConnection, find=sentinels.primary, db=number, **login)
-    sentinels.when_replaced(partial(client.connection_pool.disconnect, inuse_connections=False))
-    return client
+    login, watchers_login = (
+        {word: options.pop(f"{of}{word}", None) for word in ("username", "password")}
+        for of in ("", "sentinel_")
+    )
+    tls = options.pop("connection_class", None) is SSLConnection
+    shared = {**options, **_TIMEOUTS, "ssl": tls, "retry": _NO_RETRY}
+    sentinel = Sentinel(_nodes(nodes), sentinel_kwargs={**shared, **watchers_login}, **shared)
+    where = {"connection_pool_class": _PrimaryPool, "db": int(db[0]) if db else 0}
+    primary: Redis = sentinel.master_for(name, **where, **login, **_POOL)
+    return primary
+
+
+def _cluster(head: str, place: str, query: str) -> RedisCluster:
+    """A client of the cluster of which ``H:P,H:P`` are some nodes; connects."""
+    nodes = place.rstrip("/").split(",")
+    first, *others = sample(nodes, min(len(nodes), _SEEDS))
+    return RedisCluster(
+        url=f"{head}{first}?{query}",
+        startup_nodes=[ClusterNode(*node) for node in _nodes(",".join(others))],
+        connection_pool_class=BlockingConnectionPool,
+        require_full_coverage=False,
+        # RedisCluster itself only reads, so it may send a command again, to another node.
+        retry=Retry(NoBackoff(), 1),
+        **_TIMEOUTS,
+        **_POOL,
+    )
 
 
 def _nodes(text: str) -> list[tuple[str, int]]:
     """Hosts and ports of ``h:p,[::1]:p``."""
-    pairs = (node.rpartition(":") for node in text.split(","))
+    pairs = (node.rpartition(":") for node in text.split(",") if node)
     return [(host.strip("[]"), int(port)) for host, _, port in pairs]
-
-
-def _login(text: str) -> dict[str, str]:
-    """``user:password`` as redis-py takes it; read by the same function as in other URLs."""
-    options = parse_url(f"redis://{text}@")  # type: ignore[no-untyped-call]
-    return {name: options[name] for name in ("username", "password") if name in options}

@@ -1,274 +1,192 @@
-"""A Redis Cluster behind redis-py's interface for one server, without its cluster client.
+"""A Redis Cluster, by redis-py's RedisCluster and the clients of its nodes."""
 
-That one sends again what was not answered in time: its pipelines whatever they are set to, and a
-counting script would run twice. It also connects when it is made, and while a node is away every
-request of a thread asks all nodes for the slots. Here only a redirection is followed, for what is
-redirected was not run.
-"""
-
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from threading import Lock, Thread
 from time import monotonic
 from typing import Any
 
-from redis import Redis
-from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
-from redis.exceptions import (
-    AskError,
-    ClusterDownError,
-    ClusterError,
-    MovedError,
-    RedisError,
-    ResponseError,
-)
+from redis import Redis, RedisCluster
+from redis.cluster import ClusterNode
+from redis.commands.core import Script
+from redis.exceptions import AskError, ClusterDownError, MovedError, ReadOnlyError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisClusterException as NoClusterError
 
-from otpservice.adapters.redis_direct import Command, DirectClient
-from otpservice.turns import aside
-
-Address = tuple[str, int]
-
-# More than a slot moves while a request is on its way.
+# More than a slot moves while a command is on its way.
 _REDIRECTIONS = 5
 
-# Seconds. For the first look at the slots: as long as for any other answer. Between two later
-# ones: a failover takes seconds, and nobody should ask more often how far it is.
-_PATIENCE = 0.25
+# Seconds between two looks at a cluster's slots: a failover takes seconds.
 _LOOK_EVERY = 0.1
 
-_WITH_A_SCRIPT = frozenset({"EVAL", "EVALSHA"})
-_WITHOUT_A_KEY = frozenset({"PING", "INFO", "TIME", "SCRIPT LOAD", "WAIT", "CONFIG GET"})
-_EVERYWHERE = frozenset({"PING", "SCRIPT LOAD"})
+_SCRIPTS = frozenset({"EVAL", "EVALSHA"})
 
-_UNANSWERED = (RedisConnectionError, RedisTimeoutError)
+Command = tuple[Any, ...]
+"""The words of one command."""
+
+Unit = Sequence[Command]
+"""A command with a key, and commands without one that follow it on the same connection."""
 
 
-class Cluster(DirectClient):
-    """Sends each command to the primary that holds its key; threads may share it.
+def pipelined(redis: Redis, units: Sequence[Unit]) -> list[list[Any]]:
+    """Run units on one server, in one round trip.
 
-    What has no key goes to any primary, PING and SCRIPT LOAD to all. A node has a pool of its own.
+    Returns:
+        The answers to each unit's commands; an error answers a command that failed.
+
+    Raises:
+        RedisError: the server did not answer all of them; any of them may have run.
+    """
+    pipeline = redis.pipeline(transaction=False)
+    for command in (command for unit in units for command in unit):
+        pipeline.execute_command(*command)
+    answers = pipeline.execute(raise_on_error=False)
+    if any(isinstance(answer, ReadOnlyError) for answer in answers):
+        # A new connection leads to the server that the host name stands for by now.
+        redis.connection_pool.disconnect(inuse_connections=False)
+    left = iter(answers)
+    return [[next(left) for _ in unit] for unit in units]
+
+
+class Cluster:
+    """A Redis Cluster: RedisCluster knows its slots, and its nodes' own clients run the commands.
+
+    RedisCluster's own pipeline repeats what was not answered, and while a node is away each of its
+    callers in turn asks all nodes for the slots. Here one thread asks, and only a command that was
+    redirected, and so has not run, is sent again. Threads may share a cluster.
 
     Args:
-        nodes: some of the cluster's, to ask for the others.
-        client: makes the client of one node.
-        login: ``username`` and ``password``, the same on every node.
+        make: makes the RedisCluster, which connects: it is called at the first command.
     """
 
-    def __init__(
-        self, nodes: Sequence[Address], client: Callable[..., DirectClient], **login: str
-    ) -> None:
-        self._make_client = client
-        self._login = login
-        self._seeds = list(nodes)
-        self._clients: dict[Address, DirectClient] = {}
-        self._primaries: tuple[Address, ...] = ()
-        self._slots: list[Address | None] = []
-        self._looking = Lock()
-        self._looked_at = 0.0
-        super().__init__(connection_pool=self._client(nodes[0]).connection_pool)
+    def __init__(self, make: Callable[[], RedisCluster]) -> None:
+        self._make = make
+        self._made: RedisCluster | None = None
+        self._making, self._looking = Lock(), Lock()
+        self._failed_at = self._looked_at = 0.0
 
-    def primaries(self) -> Sequence[Redis]:
-        """A client for each primary; the same ones as long as the cluster stays as it is.
+    def execute_command(self, *args: Any, **_options: Any) -> Any:  # noqa: ANN401 - redis-py's
+        """Run one command where its key is; one without a key, where RedisCluster has it run."""
+        if args[0] in RedisCluster.COMMAND_FLAGS:
+            with _redis_errors():
+                return self._cluster().execute_command(*args)
+        ((answer,),) = self.send([[args]])
+        if isinstance(answer, RedisError):
+            raise answer
+        return answer
 
-        Raises:
-            RedisError: no node tells.
-        """
-        self._look_first()
-        return [self._client(address) for address in self._primaries]
+    def register_script(self, script: bytes) -> Script:
+        """As redis-py's; this and the next two are what limits calls."""
+        return Script(self, script)  # type: ignore[arg-type]
 
-    def execute_command(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
-        """Run one command where it belongs."""
-        if _key(args) is None:
-            return self._anywhere(args, options)
-        return super().execute_command(*args, **options)
+    def evalsha(self, sha: str, numkeys: int, *keys_and_args: Any) -> Any:  # noqa: ANN401
+        """Run a script by its digest."""
+        return self.execute_command("EVALSHA", sha, numkeys, *keys_and_args)
 
-    def send(self, commands: Sequence[Command]) -> list[Any]:
-        """Run commands with keys of any tags, in one round trip to each node.
+    def script_load(self, script: bytes) -> Any:  # noqa: ANN401
+        """Have all primaries know a script."""
+        return self.execute_command("SCRIPT LOAD", script)
 
-        One without a key goes where the one before it went.
+    def send(self, units: Sequence[Unit]) -> list[list[Any]]:
+        """Run units with keys of any tags, in one round trip to each node.
 
         Returns:
-            Their answers; those that are errors, too. Of a node that did not answer the error is
-            the answer to each: what other nodes were sent beside it has run all the same.
+            As ``pipelined``; where a node does not answer, the error answers all it was sent.
         """
-        units = _units(commands)
+        by_node: dict[ClusterNode, list[int]] = {}
+        for number, unit in enumerate(units):
+            by_node.setdefault(self._node(unit), []).append(number)
         answers: list[list[Any]] = [[]] * len(units)
-        for address, numbers in self._by_address(units).items():
-            together = [command for number in numbers for command in units[number]]
-            told = iter(self._try(address, together))
-            for number in numbers:
-                answers[number] = [next(told) for _ in units[number]]
-        for number, answer in enumerate(answers):
-            if isinstance(answer[0], AskError):  # or a MovedError; it was not run
-                answers[number] = self._redirected(units[number])
-        return [word for answer in answers for word in answer]
+        for node, numbers in by_node.items():
+            answered = self._ask(node, [units[number] for number in numbers])
+            for number, answer in zip(numbers, answered, strict=True):
+                answers[number] = answer
+        return list(map(self._follow, units, answers))
+
+    def primaries(self) -> list[Redis]:
+        """A client for each primary.
+
+        Raises:
+            RedisError: no node answers.
+        """
+        cluster = self._cluster()
+        return [cluster.get_redis_connection(node) for node in cluster.get_primaries()]
+
+    def look_again(self) -> None:
+        """Have a thread ask for the slots, unless one does or just did."""
+        if monotonic() - self._looked_at > _LOOK_EVERY and self._looking.acquire(blocking=False):
+            Thread(target=self._look, name="cluster-slots", daemon=True).start()
 
     def close(self) -> None:
         """Close all connections."""
-        for client in tuple(self._clients.values()):
-            client.connection_pool.disconnect()
+        if self._made:
+            self._made.disconnect_connection_pools()
+            self._made.close()
 
-    def _by_address(self, units: Sequence[Sequence[Command]]) -> dict[Address, list[int]]:
-        """Which of these belong to which node, by the key of the first command of each."""
-        grouped: dict[Address, list[int]] = {}
-        for number, unit in enumerate(units):
-            grouped.setdefault(self._address(_slot(unit)), []).append(number)
-        return grouped
+    def __enter__(self) -> "Cluster":
+        return self
 
-    def _try(self, address: Address, commands: Sequence[Command]) -> list[Any]:
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def _cluster(self) -> RedisCluster:
+        return self._made or self._connect(monotonic())
+
+    def _connect(self, began: float) -> RedisCluster:
+        with self._making, _redis_errors():
+            if self._failed_at > began:
+                raise RedisConnectionError("no node of the cluster answered another caller")
+            try:
+                self._made = self._made or self._make()
+            except (RedisError, NoClusterError):
+                self._failed_at = monotonic()
+                raise
+        return self._made
+
+    def _node(self, unit: Unit) -> ClusterNode:
+        name, *words = unit[0]
+        with _redis_errors():
+            key = words[2 if name in _SCRIPTS else 0]
+            node: ClusterNode = self._cluster().get_node_from_key(key)
+            return node
+
+    def _ask(self, node: ClusterNode, units: Sequence[Unit]) -> list[list[Any]]:
         try:
-            return self._ask(address, commands)
+            answers = pipelined(self._cluster().get_redis_connection(node), units)
         except RedisError as error:
-            return [error] * len(commands)
+            self.look_again()
+            return [[error] * len(unit) for unit in units]
+        if any(isinstance(answer, ClusterDownError) for answer, *_ in answers):
+            self.look_again()
+        return answers
 
-    def _redirected(self, unit: Sequence[Command]) -> list[Any]:
-        try:
-            return self._follow(unit)
-        except RedisError as error:
-            return [error] * len(unit)
-
-    def _follow(self, unit: Sequence[Command]) -> list[Any]:
-        slot = _slot(unit)
-        address, asking = self._address(slot), False
+    def _follow(self, unit: Unit, answers: list[Any]) -> list[Any]:
         for _ in range(_REDIRECTIONS):
-            answers = self._ask(address, unit, asking=asking)
             match answers[0]:
                 case MovedError() as moved:
-                    address, asking = _target(moved, address), False
-                    self._slots[slot] = address
-                    self._look_again()
+                    self._cluster().nodes_manager.move_slot(moved)
+                    (answers,) = self._ask(self._node(unit), [unit])
                 case AskError() as ask:
-                    address, asking = _target(ask, address), True
-                case _:
-                    return answers
-        raise ClusterError("redirected too often")
+                    node = self._cluster().get_node(ask.host, ask.port)
+                    node = node or ClusterNode(ask.host, ask.port)
+                    ((_, *answers),) = self._ask(node, [[("ASKING",), *unit]])
+        return answers
 
-    def _ask(
-        self, address: Address, commands: Sequence[Command], *, asking: bool = False
-    ) -> list[Any]:
-        first: list[Command] = [("ASKING",)] if asking else []
+    def _look(self) -> None:
         try:
-            answers = self._client(address).send([*first, *commands])
-        except _UNANSWERED:
-            self._look_again()
-            raise
-        if any(isinstance(answer, ClusterDownError) for answer in answers):
-            self._look_again()
-        return answers[len(first) :]
-
-    def _anywhere(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:  # noqa: ANN401
-        clients = self.primaries()
-        if str(args[0]).upper() not in _EVERYWHERE:
-            clients = clients[:1]
-        try:
-            answers = [client.execute_command(*args, **options) for client in clients]  # type: ignore[no-untyped-call]
-        except _UNANSWERED:
-            self._look_again()
-            raise
-        return answers[0]
-
-    def _client(self, address: Address) -> DirectClient:
-        if (client := self._clients.get(address)) is None:
-            host, port = address
-            made = self._make_client(host=host, port=port, **self._login)
-            client = self._clients.setdefault(address, made)
-        return client
-
-    def _address(self, slot: int) -> Address:
-        self._look_first()
-        if (address := self._slots[slot]) is None:
-            self._look_again()
-            raise ClusterDownError("a slot is nobody's")
-        return address
-
-    def _look_first(self) -> None:
-        if self._slots:
-            return
-        began = monotonic()
-        with aside(), self._looking:  # nobody waits for a turn who holds up others
-            if self._looked_at > began and not self._slots:
-                raise RedisConnectionError("no node of the cluster answered whoever asked before")
-            if not self._slots:
-                self._look(self._seeds)
-
-    def _look_again(self) -> None:
-        """Have a thread look at the slots anew, unless one does or just did; nobody waits."""
-        if monotonic() - self._looked_at < _LOOK_EVERY or not self._looking.acquire(blocking=False):
-            return
-        Thread(target=self._look_beside, name="cluster-slots", daemon=True).start()
-
-    def _look_beside(self) -> None:
-        known = list({*self._clients, *self._seeds})
-        random.shuffle(known)
-        try:
-            self._look(known)
-        except RedisError:  # whoever needs a node that is away is told so
-            pass
+            self._cluster().nodes_manager.initialize(disconnect_startup_nodes_pools=False)
+        except (RedisError, NoClusterError):
+            pass  # the next command that needs a node which is away has another look
         finally:
+            self._looked_at = monotonic()
             self._looking.release()
 
-    def _look(self, nodes: list[Address]) -> None:
-        """Ask the first of ``nodes`` that answers who holds which slots."""
-        until = monotonic() + _PATIENCE
-        problem: RedisError = RedisConnectionError("no node of the cluster answers")
-        for address in tuple(nodes):
-            try:
-                ranges = self._client(address).execute_command("CLUSTER SLOTS")
-                self._learn(ranges, address)
-                return
-            except RedisError as error:
-                problem = error
-                nodes.append(nodes.pop(0))  # a silent one is not asked first again
-            finally:
-                self._looked_at = monotonic()
-            if monotonic() > until:
-                break
-        raise problem
 
-    def _learn(self, ranges: Sequence[Sequence[Any]], asked: Address) -> None:
-        slots: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
-        addresses: dict[Address, None] = {}
-        for first, last, (host, port, *_), *_ in ranges:
-            address = (host or b"").decode() or asked[0], int(port)
-            addresses[address] = None
-            slots[first : last + 1] = [address] * (last + 1 - first)
-        if not addresses:
-            raise ClusterDownError("the node knows of no slots")
-        self._slots, self._primaries = slots, tuple(addresses)
-
-
-def _units(commands: Sequence[Command]) -> list[list[Command]]:
-    units: list[list[Command]] = []
-    for command in commands:
-        if units and _key(command) is None:
-            units[-1].append(command)
-        else:
-            units.append([command])
-    return units
-
-
-def _key(args: Sequence[Any]) -> str | bytes | None:
-    """The first key of a command; None if it has none."""
-    command = str(args[0]).upper()
-    if command in _WITHOUT_A_KEY:
-        return None
-    if command in _WITH_A_SCRIPT:
-        return args[3] if int(args[2]) else None
-    return args[1] if len(args) > 1 else None
-
-
-def _encoded(key: str | bytes | None) -> bytes:
-    if key is None:
-        raise ResponseError("a cluster's pipeline cannot begin with a command without a key")
-    return key.encode() if isinstance(key, str) else key
-
-
-def _slot(unit: Sequence[Command]) -> int:
-    return key_slot(_encoded(_key(unit[0])))
-
-
-def _target(error: AskError, asked: Address) -> Address:
-    """Where a redirection leads; without a host, to another port of the same one."""
-    return error.host or asked[0], error.port
+@contextmanager
+def _redis_errors() -> Iterator[None]:
+    """Raise the errors of RedisCluster as RedisError, which they are not."""
+    try:
+        yield
+    except NoClusterError as error:
+        cause = error.__cause__
+        raise cause if isinstance(cause, RedisError) else RedisConnectionError(error) from error

@@ -6,10 +6,10 @@ from datetime import datetime
 from itertools import count
 from threading import Lock
 
-from redis import Redis
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
 from otpservice.adapters.answers import time
+from otpservice.adapters.redis_client import Client
 from otpservice.adapters.redis_cluster import Cluster
 from otpservice.adapters.scripts import Call, Scripts
 
@@ -44,7 +44,7 @@ class Epoch:
         Raises:
             StoreUnavailable: Redis does not answer, or is not to be written to.
         """
-        answers = self._scripts.run_all([Call("epoch", [key], [_KEPT]) for key in self._keys])
+        answers = self._scripts.run([Call("epoch", [key], [_KEPT]) for key in self._keys])
         told = {key: int(since) for key, (_, since) in zip(self._keys, answers, strict=True)}
         with self._comparing:
             # Answers may overtake each other, and an epoch never becomes an earlier one.
@@ -58,7 +58,7 @@ class Epoch:
         return time(max(told.values()))
 
 
-def epoch_keys(redis: Redis) -> tuple[str, ...]:
+def epoch_keys(redis: Client) -> tuple[str, ...]:
     """The keys an epoch stands under: one, and in a cluster some on every primary."""
     if not isinstance(redis, Cluster):
         return ("otp:{epoch}:since",)
@@ -69,13 +69,13 @@ def epoch_keys(redis: Redis) -> tuple[str, ...]:
     )
 
 
-def epoch_known(redis: Redis) -> datetime | None:
+def epoch_known(redis: Client) -> datetime | None:
     """Since when, without beginning it; None if there is none, or not on every primary.
 
     Raises:
         RedisError: Redis does not answer.
     """
-    held = [redis.get(key) for key in epoch_keys(redis)]
+    held = [redis.execute_command("GET", key) for key in epoch_keys(redis)]  # type: ignore[no-untyped-call]
     return time(max(int(since) for since in held if since)) if all(held) else None
 
 

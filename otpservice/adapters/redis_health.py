@@ -7,6 +7,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from otpservice.adapters.redis_client import Client
 from otpservice.adapters.redis_cluster import Cluster
 from otpservice.adapters.redis_epoch import Epoch
 from otpservice.verification.errors import StoreUnavailable
@@ -14,7 +15,7 @@ from otpservice.verification.errors import StoreUnavailable
 _ROLES = {"master": "primary", "slave": "replica"}
 
 
-def redis_details(redis: Redis, epoch: Epoch) -> dict[str, Any]:
+def redis_details(redis: Client, epoch: Epoch) -> dict[str, Any]:
     """How it answers and what INFO tells, which managed servers allow more often than CONFIG.
 
     Returns:
@@ -28,7 +29,8 @@ def redis_details(redis: Redis, epoch: Epoch) -> dict[str, Any]:
     """
     try:
         began = perf_counter()
-        redis.ping()
+        for node in servers(redis):
+            node.ping()
         latency = perf_counter() - began
         infos = [_info(server) for server in servers(redis)]
     except RedisError as error:
@@ -48,7 +50,7 @@ def redis_details(redis: Redis, epoch: Epoch) -> dict[str, Any]:
     }
 
 
-def servers(redis: Redis) -> Sequence[Redis]:
+def servers(redis: Client) -> Sequence[Redis]:
     """A client for each server that holds a part of the state.
 
     Raises:

@@ -1,14 +1,10 @@
 """Calls with an Idempotency-Key, on Redis or Valkey: each step is one Lua script."""
 
 from collections.abc import Sequence
-from importlib.resources import files
 from math import ceil
 from typing import Any
 
-from redis import Redis
-
-from otpservice.adapters.scripts import ask
-from otpservice.meter import NO_METER, Meter
+from otpservice.adapters.scripts import Call, Scripts
 from otpservice.verification.digest import Digester
 from otpservice.verification.idempotency import (
     Claim,
@@ -21,8 +17,6 @@ from otpservice.verification.idempotency import (
 # Milliseconds a finished call is answered again: nobody asks on for longer than a day.
 _KEPT = 24 * 3_600_000
 
-_STEPS = ("begin", "finish", "release")
-
 
 class RedisIdempotency:
     """Implements ``otpservice.verification.idempotency.IdempotencyStore``.
@@ -30,38 +24,29 @@ class RedisIdempotency:
     Nothing of a call stands in Redis but keyed digests, its status and its verification's id.
 
     Args:
-        redis: a client that retries nothing.
+        scripts: runs the scripts.
         secrets: one or two keys of at least 32 bytes, newest first; what began under the older
             is still found.
         lease: seconds after which a call that neither finished nor was released runs as new.
-        meter: told of every call.
     """
 
-    def __init__(
-        self, redis: Redis, secrets: Sequence[bytes], *, lease: float, meter: Meter = NO_METER
-    ) -> None:
-        self._redis = redis
-        self._meter = meter
+    def __init__(self, scripts: Scripts, secrets: Sequence[bytes], *, lease: float) -> None:
+        self._scripts = scripts
         # One each: a call is compared under the secret it began under.
         self._newest, *self._older = [Digester([secret]) for secret in secrets]
         self._lease = int(lease * 1000)
-        lua = files("otpservice.adapters") / "lua"
-        self._scripts = {
-            step: redis.register_script((lua / f"idempotency_{step}.lua").read_text())
-            for step in _STEPS
-        }
 
     def begin(self, call: KeyedCall, token: str) -> Claim | Finished:
         """Claim a new call, or say how it came out, or raise."""
         place, fingerprint = self._where(call)
         result, *facts = self._run("begin", place, [fingerprint, token, self._lease])
         match result:
-            case b"claimed":
+            case "claimed":
                 return Claim(place, token)
-            case b"finished":
+            case "finished":
                 status, id = facts
                 return Finished(int(status), id.decode())
-            case b"in_progress":
+            case "in_progress":
                 raise IdempotencyInProgress(max(1, ceil(facts[0] / 1000)))
             case _:
                 raise IdempotencyMismatch
@@ -79,12 +64,14 @@ class RedisIdempotency:
         """The Redis key and the fingerprint of a call, under the secret it began under."""
         for digester in self._older:
             place, fingerprint = _digests(digester, call)
-            if ask(self._meter, "exists", self._redis.exists, place):
+            ((_, held),) = self._scripts.run([Call("exists", [place], [])])
+            if held:
                 return place, fingerprint
         return _digests(self._newest, call)
 
-    def _run(self, step: str, place: str, args: Sequence[Any]) -> Any:  # noqa: ANN401 - redis-py's
-        return ask(self._meter, f"idempotency_{step}", self._scripts[step], [place], args)
+    def _run(self, step: str, place: str, args: Sequence[Any]) -> list[Any]:
+        (answer,) = self._scripts.run([Call(f"idempotency_{step}", [place], args)])
+        return answer
 
 
 def _digests(digester: Digester, call: KeyedCall) -> tuple[str, str]:

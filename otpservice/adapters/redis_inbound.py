@@ -43,7 +43,7 @@ class RedisInbound:
         fingerprint = self._digester.bucket("incoming", f"{sender}:{sms.wish or ''}")
         keys = [f"otp:{{inbox}}:m:{message}", _TEXTS]
         args = [fingerprint, _REMEMBERED, *_fields(sms)]
-        (result,) = self._scripts.run(Call("inbound_keep", keys, args))
+        ((result,),) = self._scripts.run([Call("inbound_keep", keys, args)])
         if result == "other":
             log.warning("inbound_id_reused", extra={"message_id": sms.message_id})
         elif phone and sms.wish:
@@ -56,13 +56,13 @@ class RedisInbound:
             Call("inbound_consent", [key_of(digest.tag, "o", digest.name)], ["ask"])
             for digest in self._digester.phones(phone)
         ]
-        return any(word == "out" for (word,) in self._scripts.run_all(calls))
+        return any(word == "out" for (word,) in self._scripts.run(calls))
 
     def recent(self, count: int) -> list[InboundSms]:
         """The last SMS that came in, newest first."""
         if count < 1:
             return []
-        _, entries = self._scripts.run(Call("inbound_recent", [_TEXTS], [count]))
+        ((_, entries),) = self._scripts.run([Call("inbound_recent", [_TEXTS], [count])])
         return [_sms(id, flat) for id, flat in entries]
 
     def _consent(self, phone: PhoneNumber, wish: Wish, message: str) -> None:
@@ -74,7 +74,7 @@ class RedisInbound:
             )
             for digest in self._digester.phones(phone)
         ]
-        self._scripts.run_all(calls)
+        self._scripts.run(calls)
 
 
 def _fields(sms: InboundSms) -> list[str]:

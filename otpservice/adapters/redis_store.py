@@ -7,8 +7,6 @@ from datetime import datetime
 from math import ceil
 from typing import Any
 
-from redis import Redis
-
 from otpservice.adapters.answers import (
     STATE_ERRORS,
     asked,
@@ -22,6 +20,7 @@ from otpservice.adapters.answers import (
 from otpservice.adapters.balance_watch import BalanceWatch
 from otpservice.adapters.keys import key_of, record_key, tag_of
 from otpservice.adapters.pumping_guard import PumpingGuard
+from otpservice.adapters.redis_client import Client
 from otpservice.adapters.redis_epoch import Epoch, epoch_keys
 from otpservice.adapters.scripts import Call, Scripts, TooFewReplicas
 from otpservice.adapters.shared_quotas import SharedQuotas, Taken, pairs
@@ -83,7 +82,7 @@ class RedisStore:
 
     def __init__(
         self,
-        redis: Redis,
+        redis: Client,
         digester: Digester,
         policy: Policy,
         *,
@@ -94,7 +93,6 @@ class RedisStore:
         replicas: int = 0,
         epoch: Epoch | None = None,
     ) -> None:
-        self._redis = redis
         self._digester = digester
         self._policy = policy
         self._quota = pairs(policy.phone_quota)
@@ -183,7 +181,7 @@ class RedisStore:
         ]
         call = Call("reserve_send", keys, args)
         preview = mode == "preview"
-        (answer,) = [self._scripts.run(call)] if preview else self._scripts.run_copied(call)
+        (answer,) = self._scripts.run([call], replicated=not preview)
         result, *facts = answer
         if result != "ok":
             raise refusal(result, facts, digest.tag)
@@ -200,10 +198,11 @@ class RedisStore:
             self._policy.code_ttl * 1000,
             self._policy.max_attempts,
         ]
-        calls = [Call("settle_send", [record_key(reservation.id)], args)]
+        call = Call("settle_send", [record_key(reservation.id)], args)
+        followups = []
         if self._watch and self._watch.pays_for(sending.route):
-            calls.append(self._watch.count())
-        (result,), *counted = self._scripts.run_all(calls)
+            followups.append(self._watch.count(reservation.send_id))
+        (result,), *counted = self._scripts.run([call], followups)
         if self._watch and counted:
             self._watch.counted(counted[0])
         if sending.outcome is SendOutcome.GIVEN_BACK and result == "ok":
@@ -237,7 +236,8 @@ class RedisStore:
             *self._digester.codes(code, tag),
         ]
         try:
-            ((result, *facts),) = self._scripts.run_copied(Call("reserve_attempt", [key], args))
+            call = Call("reserve_attempt", [key], args)
+            ((result, *facts),) = self._scripts.run([call], replicated=True)
         except TooFewReplicas as error:
             result, *facts = error.answer
             if result == "ok":
@@ -258,9 +258,9 @@ class RedisStore:
         """Settle a guess the route said yes to; the first yes wins."""
         digest = self._digester.codes(code, tag_of(reservation.id))[0]
         # What the guess took is given back whatever comes out, and once at the most.
-        riders = (*self._shared.confirm(reservation), *reservation.taken)
-        (result, *facts), *told = self._settle(reservation, "yes", digest, riders)
-        if result != "yes" or not facts[1]:
+        followups = (*self._shared.confirm(reservation), *reservation.taken)
+        (result, *facts), *told = self._settle(reservation, "yes", digest, followups)
+        if result != "yes":
             self._shared.unconfirm(reservation, told)
         if result == "yes":
             return time(facts[0])
@@ -268,8 +268,8 @@ class RedisStore:
 
     def settle_attempt(self, reservation: AttemptReservation, outcome: AttemptOutcome) -> int:
         """Settle a guess that did not come to a yes; returns the guesses that remain."""
-        riders = () if outcome is AttemptOutcome.NO else reservation.taken
-        (result, *facts), *_ = self._settle(reservation, outcome, "", riders)
+        followups = () if outcome is AttemptOutcome.NO else reservation.taken
+        (result, *facts), *_ = self._settle(reservation, outcome, "", followups)
         return int(facts[0]) if result != "not_found" else 0
 
     def read(self, app: str, id: str) -> Verification:
@@ -283,7 +283,7 @@ class RedisStore:
     def keep_delivery(self, verification: Verification, word: str) -> None:
         """Keep the provider's word about the last SMS."""
         args = [verification.message_id, word]
-        self._scripts.run(Call("delivery", [record_key(verification.id)], args))
+        self._scripts.run([Call("delivery", [record_key(verification.id)], args)])
 
     def lookup(self, phone: PhoneNumber) -> PhoneState:
         """What is held about a phone."""
@@ -316,7 +316,8 @@ class RedisStore:
         newest, *older = self._digester.phones(phone)
         for digest in older:
             keys = [key_of(digest.tag, kind, digest.name) for kind in ("p", "s", "o")]
-            if self._scripts.ask("exists", self._redis.exists, *keys):
+            ((_, held),) = self._scripts.run([Call("exists", keys, [])])
+            if held:
                 return digest
         return newest
 
@@ -328,7 +329,7 @@ class RedisStore:
             log.exception("reservation_not_given_back")
 
     def _settle(
-        self, reservation: AttemptReservation, outcome: str, digest: str, riders: Taken
+        self, reservation: AttemptReservation, outcome: str, digest: str, followups: Taken
     ) -> list[list[Any]]:
         args = [
             reservation.attempt_id,
@@ -340,8 +341,7 @@ class RedisStore:
             digest,
         ]
         call = Call("settle_attempt", [record_key(reservation.id)], args)
-        run = self._scripts.run_copied if outcome == "yes" else self._scripts.run_first
-        return run(call, riders)
+        return self._scripts.run([call], followups, replicated=outcome == "yes")
 
     def _read(self, app: str, id: str, action: str) -> Verification:
         args = [
@@ -352,7 +352,7 @@ class RedisStore:
             action,
             *self._quota,
         ]
-        result, *facts = self._scripts.run(Call("read", [record_key(id)], args))
+        ((result, *facts),) = self._scripts.run([Call("read", [record_key(id)], args)])
         if result != "ok":
             raise NotFound
         return verification(id, facts)
@@ -361,5 +361,5 @@ class RedisStore:
         digest = self._where(phone)
         keys = [key_of(digest.tag, kind, digest.name) for kind in ("p", "s")]
         args = [action, self._policy.code_ttl * 1000, self._policy.max_attempts, *self._quota]
-        _, *facts = self._scripts.run(Call("phone", keys, args))
+        ((_, *facts),) = self._scripts.run([Call("phone", keys, args)])
         return phone_state(digest.tag, facts)

@@ -1,28 +1,31 @@
-"""Lua scripts, run one by one or several in one round trip."""
+"""Lua scripts, several in one round trip."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import cache
 from hashlib import sha1
 from importlib.resources import files
 from time import perf_counter
 from typing import Any, NamedTuple
 
-from redis import Redis
 from redis.exceptions import NoScriptError, RedisError
 
+from otpservice.adapters.redis_client import Client, find_primary, send
+from otpservice.adapters.redis_cluster import Command, Unit
 from otpservice.meter import NO_METER, Meter
 from otpservice.verification.errors import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
+# Names of calls in the metrics.
 _PIPELINE = "pipeline"
 _WAIT = "wait"
 
-# Milliseconds; well under the client's own patience, so that it is Redis who says that it is over.
-# On one network a replica has a write in under a millisecond.
-_COPIED_WITHIN = 100
+# Milliseconds; well below the client's own timeout, so that Redis answers before the client gives
+# up. On one network a replica has a write in under a millisecond.
+_REPLICATED_WITHIN = 100
 
-# The words with which scripts of reserving and settling say that they changed something.
+# Replies that mean the script changed state.
 _DECIDED = frozenset({"ok", "right", "wrong_code", "yes"})
 
 
@@ -35,7 +38,7 @@ class Call(NamedTuple):
 
 
 class TooFewReplicas(StoreUnavailable):
-    """A script ran, and fewer replicas than asked for have what it wrote: a failover may undo it.
+    """A script ran, but fewer replicas than required have its writes: a failover may undo them.
 
     ``answer`` is the script's.
     """
@@ -46,183 +49,141 @@ class TooFewReplicas(StoreUnavailable):
 
 
 class Scripts:
-    """The scripts of ``lua/``, each with ``common.lua`` before it.
+    """The scripts of ``lua/``, each with ``common.lua`` before it; threads may share it.
 
     Args:
-        redis: a client that decodes nothing and retries nothing: a script that timed out may have
-            run, and running it again under another id would count twice.
+        redis: a client that decodes nothing.
         clock_offset: milliseconds added to the server's clock; for tests of what time does.
-        replicas: how many must have what ``run_copied`` wrote.
-        meter: told of every call.
+        replicas: how many must have the writes of a replicated run.
+        meter: counts and times the round trips.
     """
 
     def __init__(
-        self, redis: Redis, *, clock_offset: int = 0, replicas: int = 0, meter: Meter = NO_METER
+        self, redis: Client, *, clock_offset: int = 0, replicas: int = 0, meter: Meter = NO_METER
     ) -> None:
         self._redis = redis
         self._meter = meter
         self._replicas = replicas
         self.clock_offset = clock_offset
-        lua = files("otpservice.adapters") / "lua"
-        common = (lua / "common.lua").read_text()
-        self._texts = {
-            file.name.removesuffix(".lua"): common + file.read_text()
-            for file in lua.iterdir()
-            if file.name.endswith(".lua") and file.name != "common.lua"
-        }
-        self._digests = {
-            name: sha1(text.encode(), usedforsecurity=False).hexdigest()
-            for name, text in self._texts.items()
-        }
 
-    def run(self, call: Call) -> list[Any]:
-        """Run one script; what it answers starts with a word that says how it went.
+    def run(
+        self, calls: Sequence[Call], followups: Sequence[Call] = (), *, replicated: bool = False
+    ) -> list[list[Any]]:
+        """Run scripts in their order, in one round trip; their keys may be of different tags.
 
-        Raises:
-            StoreUnavailable: Redis did not answer; the script may or may not have run.
-        """
-        return _words(self.ask(call.script, self._run, call))
-
-    def run_copied(self, call: Call, riders: Sequence[Call] = ()) -> list[list[Any]]:
-        """``run_first``, but wait until as many replicas as there must be have what it wrote.
-
-        Raises:
-            StoreUnavailable: Redis did not answer; any of them may have run.
-            TooFewReplicas: the first ran, and they did not say so in time; no other ran.
-        """
-        if not self._replicas:
-            return self.run_first(call, riders)
-        answer, copies = self.ask(call.script, self._run_copied, call)
-        words = _words(answer)
-        if words[0] in _DECIDED and copies < self._replicas:
-            self._meter.redis_failed(_WAIT)
-            # Another server may be the primary since: made anew, connections lead there.
-            self._redis.connection_pool.disconnect(inuse_connections=False)
-            raise TooFewReplicas(words)
-        return [words, *self._ride(riders)]
-
-    def run_all(self, calls: Sequence[Call]) -> list[list[Any]]:
-        """Run several in one round trip, in their order; their keys may be of different tags.
-
-        Raises:
-            StoreUnavailable: one of them was not answered; any of them may have run.
-        """
-        if len(calls) <= 1:
-            return [self.run(call) for call in calls]
-        return [self._told(answer) for answer in self._answers(calls)]
-
-    def run_first(self, call: Call, riders: Sequence[Call]) -> list[list[Any]]:
-        """Run a script, and in the same round trip others whose failure must not undo it.
+        Args:
+            calls: the scripts that must run.
+            followups: scripts to run after them whose failure must not undo them.
+            replicated: wait until as many replicas as configured have the writes of ``calls``; then
+                the follow-ups take a round trip of their own.
 
         Returns:
-            What each answers. What a rider should do that was not answered is lost; its answer is
-            ``["lost"]``.
+            The answers to the calls, then to the follow-ups. An answer begins with a word that says
+            how it went; ``["lost"]`` stands for that of a follow-up that failed.
 
         Raises:
-            StoreUnavailable: the first was not answered; any of them may have run.
+            StoreUnavailable: Redis did not answer all calls; any script may have run.
+            TooFewReplicas: the calls ran but too few replicas confirmed; no follow-up ran.
         """
-        if not riders:
-            return [self.run(call)]
-        first, *others = self._answers([call, *riders])
-        return [self._told(first), *map(self._told_or_lost, others)]
+        if replicated and self._replicas:
+            replicated_answers = self._run_replicated(calls)
+            return [*replicated_answers, *map(_words_or_lost, self._answers((), followups))]
+        answers = self._answers(calls, followups)
+        count = len(calls)
+        return [*map(_words, answers[:count]), *map(_words_or_lost, answers[count:])]
 
-    def _ride(self, riders: Sequence[Call]) -> list[list[Any]]:
-        """Run what must not undo what was done before."""
-        try:
-            return [self._told_or_lost(answer) for answer in self._answers(riders)]
-        except StoreUnavailable:
-            log.exception("script_lost")
-            return [["lost"] for _ in riders]
+    def _run_replicated(self, calls: Sequence[Call]) -> list[list[Any]]:
+        wait = ("WAIT", self._replicas, _REPLICATED_WITHIN)
+        held = []
+        for answer, copies in self._exchange(_name(calls), calls, wait):
+            words = _words(answer)
+            _raise_if_error(copies)
+            if words[0] in _DECIDED and copies < self._replicas:
+                self._meter.redis_failed(_WAIT)
+                find_primary(self._redis)
+                raise TooFewReplicas(words)
+            held.append(words)
+        return held
 
-    def _told_or_lost(self, answer: Any) -> list[Any]:  # noqa: ANN401
-        try:
-            return self._told(answer)
-        except StoreUnavailable:
-            log.exception("script_lost")
-            return ["lost"]
+    def _answers(self, calls: Sequence[Call], followups: Sequence[Call]) -> list[Any]:
+        together = [*calls, *followups]
+        return [answer for (answer,) in self._exchange(_name(calls or followups), together)]
 
-    def _answers(self, calls: Sequence[Call]) -> list[Any]:
-        """What a pipeline of them answers, errors included."""
-        answers = self._pipeline(calls) if calls else []
-        missing = [n for n, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-        for n in missing:  # the first time on this server; they were not run
-            answers[n] = self.ask(calls[n].script, self._answer_in_full, calls[n])
+    def _exchange(self, name: str, calls: Sequence[Call], *after: Command) -> list[list[Any]]:
+        """Send each call, and ``after`` on the same connection; the answers may be errors."""
+        if not calls:
+            return []
+        answers = self._trip(name, [[self._by_digest(call), *after] for call in calls])
+        unknown = [n for n, (answer, *_) in enumerate(answers) if isinstance(answer, NoScriptError)]
+        if unknown:  # the first time on this server; they have not run
+            again = self._trip(name, [[self._in_full(calls[n]), *after] for n in unknown])
+            for n, answer in zip(unknown, again, strict=True):
+                answers[n] = answer
         return answers
 
-    def _answer_in_full(self, call: Call) -> Any:  # noqa: ANN401
-        """As in a pipeline: an error is an answer, and undoes no other."""
+    def _trip(self, name: str, units: Sequence[Unit]) -> list[list[Any]]:
+        began = perf_counter()
         try:
-            return self._command(*self._in_full(call))
+            answers = send(self._redis, units)
         except RedisError as error:
-            return error
-
-    def _told(self, answer: Any) -> list[Any]:  # noqa: ANN401
-        if isinstance(answer, RedisError):
-            self._meter.redis_failed(_PIPELINE)
-            raise StoreUnavailable from answer
-        return _words(answer)
-
-    def _run(self, call: Call) -> Any:  # noqa: ANN401
-        try:
-            return self._command(*self._by_digest(call))
-        except NoScriptError:  # the first time on this server; it was not run
-            return self._command(*self._in_full(call))
-
-    def _run_copied(self, call: Call) -> Sequence[Any]:
-        answers = self._and_wait(self._by_digest(call))
-        if isinstance(answers[0], NoScriptError):
-            answers = self._and_wait(self._in_full(call))
-        for answer in answers:
-            if isinstance(answer, RedisError):
-                raise answer
+            answers = [[error] * len(unit) for unit in units]
+        self._meter.redis_called(name, perf_counter() - began)
+        if any(map(_is_failure, (answer for unit in answers for answer in unit))):
+            self._meter.redis_failed(name)
         return answers
 
-    def _and_wait(self, command: Sequence[Any]) -> Sequence[Any]:
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
-        pipeline.execute_command("WAIT", self._replicas, _COPIED_WITHIN)  # type: ignore[no-untyped-call]
-        return pipeline.execute(raise_on_error=False)
-
-    def _command(self, *command: Any) -> Any:  # noqa: ANN401
-        return self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
-
-    def _by_digest(self, call: Call) -> tuple[Any, ...]:
+    def _by_digest(self, call: Call) -> Command:
         script, keys, args = call
-        return "EVALSHA", self._digests[script], len(keys), *keys, self.clock_offset, *args
+        return "EVALSHA", _digests()[script], len(keys), *keys, self.clock_offset, *args
 
-    def _in_full(self, call: Call) -> Sequence[Any]:
-        """Which also makes the server know its digest; on a cluster, the server of the key."""
+    def _in_full(self, call: Call) -> Command:
+        """The same by its text, which the server then knows by its digest."""
         _, _, *rest = self._by_digest(call)
-        return "EVAL", self._texts[call.script], *rest
-
-    def _pipeline(self, calls: Sequence[Call]) -> list[Any]:
-        pipeline = self._redis.pipeline(transaction=False)
-        for call in calls:
-            pipeline.execute_command(*self._by_digest(call))  # type: ignore[no-untyped-call]
-        answers: list[Any] = self.ask(_PIPELINE, pipeline.execute, False)
-        return answers
-
-    def ask(self, name: str, command: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401
-        """What a command of the client answers. See ``ask``."""
-        return ask(self._meter, name, command, *args)
+        return "EVAL", _texts()[call.script], *rest
 
 
-def ask(meter: Meter, name: str, command: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401
-    """What ``command`` of redis-py answers; ``meter`` knows it by ``name``.
+@cache
+def _texts() -> dict[str, str]:
+    lua = files("otpservice.adapters") / "lua"
+    common = (lua / "common.lua").read_text()
+    return {
+        file.name.removesuffix(".lua"): common + file.read_text()
+        for file in lua.iterdir()
+        if file.name.endswith(".lua") and file.name != "common.lua"
+    }
 
-    Raises:
-        StoreUnavailable: nothing.
-    """
-    began = perf_counter()
-    try:
-        return command(*args)
-    except RedisError as error:
-        meter.redis_failed(name)
-        raise StoreUnavailable from error
-    finally:
-        meter.redis_called(name, perf_counter() - began)
+
+@cache
+def _digests() -> dict[str, str]:
+    return {
+        name: sha1(text.encode(), usedforsecurity=False).hexdigest()
+        for name, text in _texts().items()
+    }
+
+
+def _name(calls: Sequence[Call]) -> str:
+    """What the metrics call their round trip."""
+    return calls[0].script if len(calls) == 1 else _PIPELINE
+
+
+def _is_failure(answer: Any) -> bool:  # noqa: ANN401 - redis-py's, as all answers
+    return isinstance(answer, RedisError) and not isinstance(answer, NoScriptError)
+
+
+def _raise_if_error(answer: Any) -> None:  # noqa: ANN401
+    if isinstance(answer, RedisError):
+        raise StoreUnavailable from answer
 
 
 def _words(answer: Any) -> list[Any]:  # noqa: ANN401
+    _raise_if_error(answer)
     first, *rest = answer
     return [first.decode() if isinstance(first, bytes) else first, *rest]
+
+
+def _words_or_lost(answer: Any) -> list[Any]:  # noqa: ANN401
+    try:
+        return _words(answer)
+    except StoreUnavailable:
+        log.exception("script_lost")
+        return ["lost"]

@@ -72,7 +72,7 @@ class _Counter(NamedTuple):
         if answer[0] != "ok" and not self.record_only:
             return None
         if self.budget:
-            return Call("budget_back", [self.key], [member, answer[2]])
+            return Call("budget_back", [self.key], [member])
         return Call("quota_back", [self.key], [member])
 
     def refusal(self, answer: Sequence[Any]) -> OtpServiceError | None:
@@ -94,13 +94,14 @@ class _Guarded(NamedTuple):
     subject: Subject
     name: str = "pumping"
 
-    def spend(self, _member: str, mode: str) -> Call:
-        weigh = self.guard.send if mode == "spend" else self.guard.preview
-        return weigh(self.subject)
+    def spend(self, member: str, mode: str) -> Call:
+        if mode == "spend":
+            return self.guard.send(self.subject, member)
+        return self.guard.preview(self.subject)
 
-    def give_back(self, _member: str, answer: Sequence[Any]) -> Call | None:
+    def give_back(self, member: str, answer: Sequence[Any]) -> Call | None:
         verdict = self.guard.verdict(self.subject, answer)
-        return None if verdict.refused else self.guard.give_back(self.subject, verdict.at)
+        return None if verdict.refused else self.guard.give_back(self.subject, member, verdict.at)
 
     def refusal(self, answer: Sequence[Any]) -> OtpServiceError | None:
         verdict = self.guard.verdict(self.subject, answer)
@@ -149,7 +150,7 @@ class SharedQuotas:
     def preview_send(self, request: SendRequest) -> OtpServiceError | None:
         """What ``take_send`` would raise, if anything; takes nothing."""
         limits = list(self._send_limits(request))
-        answers = self._scripts.run_all([limit.spend("", "preview") for limit in limits])
+        answers = self._scripts.run([limit.spend("", "preview") for limit in limits])
         return self._first_refusal(limits, answers)
 
     def take_guess(self, address: str | None, attempt_id: str) -> Taken:
@@ -168,7 +169,9 @@ class SharedQuotas:
         if self._guard is None or not right.sent_at:
             return ()
         guard, subjects = self._guard, self._guard.subjects(right.phone)
-        return tuple(guard.confirm(subject, right.sent_at) for subject in subjects)
+        return tuple(
+            guard.confirm(subject, right.attempt_id, right.sent_at) for subject in subjects
+        )
 
     def unconfirm(self, late: AttemptReservation, told: Sequence[Sequence[Any]]) -> None:
         """Take out what the calls of ``confirm`` counted of a guess that came too late.
@@ -179,7 +182,10 @@ class SharedQuotas:
         """
         if self._guard and late.sent_at:
             counted = zip(self._guard.subjects(late.phone), told, strict=False)
-            calls = (self._guard.unconfirm(subject, answer) for subject, answer in counted)
+            calls = (
+                self._guard.unconfirm(subject, late.attempt_id, answer)
+                for subject, answer in counted
+            )
             self.give_back(tuple(call for call in calls if call))
 
     def give_back(self, taken: Taken) -> None:
@@ -188,7 +194,7 @@ class SharedQuotas:
         What cannot be given back is lost, which is the safe side: it must not undo a decision.
         """
         try:
-            self._scripts.run_all(taken)
+            self._scripts.run(taken)
         except StoreUnavailable:
             log.exception("quota_not_given_back")
 
@@ -220,7 +226,7 @@ class SharedQuotas:
         return f"otp:{{{digest[:4]}}}:{kind}:{digest[4:]}"
 
     def _take(self, limits: Sequence[_Limit], member: str) -> Taken:
-        answers = self._scripts.run_all([limit.spend(member, "spend") for limit in limits])
+        answers = self._scripts.run([limit.spend(member, "spend") for limit in limits])
         back = (
             limit.give_back(member, answer) for limit, answer in zip(limits, answers, strict=True)
         )

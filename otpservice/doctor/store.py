@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 from redis import Redis
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.sentinel import MasterNotFoundError
 
-from otpservice.adapters.redis_client import connect
+from otpservice.adapters.redis_client import Client, connect
 from otpservice.adapters.redis_epoch import epoch_known
 from otpservice.adapters.redis_health import servers
 from otpservice.adapters.redis_store import RedisStore
@@ -33,12 +34,12 @@ def redis_findings(settings: Settings) -> Iterator[Finding]:
     yield _transport(settings.redis_url)
     try:
         with connect(settings.redis_url) as client:
-            client.ping()
             for server in servers(client):
+                server.ping()
                 yield from _server(server, _address(server) or _place(settings.redis_url))
             yield _scripts(client, settings)
             yield _rights(client)
-            yield _clock(client)
+            yield _clock(servers(client)[0])
             yield _state(client)
     except InvalidSettings as error:  # of a form this release cannot use
         yield Finding(Verdict.FAIL, "redis", error.problems[0])
@@ -48,7 +49,7 @@ def redis_findings(settings: Settings) -> Iterator[Finding]:
 
 def _transport(url: str) -> Finding:
     scheme, hosts = url.partition("://")[0], _place(url).split(",")
-    if scheme == "rediss":
+    if scheme.startswith("rediss"):
         return Finding(Verdict.OK, "redis TLS", "on")
     if scheme == "unix" or all(_is_loopback(host) for host in hosts):
         return Finding(Verdict.OK, "redis TLS", "not needed: it is on this machine")
@@ -66,9 +67,9 @@ def _place(url: str) -> str:
 
 
 def _address(client: Redis) -> str | None:
-    """Of one node of a cluster; other clients were named by their URL."""
+    """Of a server or a node of a cluster; of a primary that sentinels name, its URL tells more."""
     held = client.connection_pool.connection_kwargs
-    return f"{held['host']}:{held['port']}" if "find" not in held and "port" in held else None
+    return f"{held['host']}:{held['port']}" if {"host", "port"} <= set(held) else None
 
 
 def _is_loopback(host_and_port: str) -> bool:
@@ -89,6 +90,8 @@ def _unreachable(error: Exception, url: str) -> str:
 
 
 def _why(error: BaseException) -> str:
+    if isinstance(error, MasterNotFoundError):  # it goes on with all options of the clients
+        return str(error).partition(" : ")[0]
     return scrub(str(error).rstrip(".")) or type(error).__name__
 
 
@@ -147,7 +150,7 @@ def _persistence(aof: int | None) -> Finding:
     )
 
 
-def _scripts(client: Redis, settings: Settings) -> Finding:
+def _scripts(client: Client, settings: Settings) -> Finding:
     store = RedisStore(client, Digester(settings.secret_keys), settings.policy)
     try:
         store.read("doctor", _NOBODY)
@@ -176,18 +179,18 @@ return refused
 """
 
 
-def _rights(client: Redis) -> Finding:
+def _rights(client: Client) -> Finding:
     """Whether the user may do all that scripts do: asked of Redis, not tried."""
-    may = client.register_script(_MAY)
     needed = {"otp:{0000}:doctor": _commands(), "LIMITS:doctor": list(_DOOR)}
     refused: set[str] = set()
     for key, commands in needed.items():
         try:
-            known, *names = (answer.decode() for answer in may([key], commands))
+            held = client.execute_command("EVAL", _MAY, 1, key, *commands)  # type: ignore[no-untyped-call]
         except ResponseError as error:
             return Finding(
                 Verdict.FAIL, "redis rights", f"none on {key.split(':')[0]}:* ({_why(error)})"
             )
+        known, *names = (answer.decode() for answer in held)
         if known == "unknown":  # before Redis 7
             return Finding(Verdict.WARNING, "redis rights", "not told by a server this old")
         refused.update(f"{name} on {key.split(':')[0]}:*" for name in names)
@@ -204,7 +207,7 @@ def _commands() -> list[str]:
     return sorted({command.upper() for text in texts for command in _CALL.findall(text)})
 
 
-def _state(client: Redis) -> Finding:
+def _state(client: Client) -> Finding:
     since = epoch_known(client)
     if since is None:
         return Finding(

@@ -41,7 +41,7 @@ class Settings:
         secret_keys: one or two, newest first, 32 bytes or more each.
         apps: what the apps file holds.
         vavasms_url, http_route_url: without a slash at the end.
-        drain_seconds, breaker_seconds: seconds.
+        drain_seconds, keep_alive, breaker_seconds: seconds.
         denied_numbers, allowed_numbers: E.164 numbers and prefixes, from DENY_FILE and ALLOW_FILE.
         phone_rate_limit, app_rate_limit: as limits.parse_many reads them.
         sms_price_xof, low_balance_xof: CFA francs; None if nobody said.
@@ -73,6 +73,7 @@ class Settings:
     denied_numbers: tuple[str, ...] = field(repr=False)
     allowed_numbers: tuple[str, ...] = field(repr=False)
     drain_seconds: int
+    keep_alive: int
     breaker_failures: int
     breaker_seconds: int
     message: str

@@ -201,6 +201,12 @@ SETTINGS: tuple[Setting, ...] = (
         "seconds it still serves once told to stop, 0 to 60; load balancers look away meanwhile",
     ),
     Setting(
+        "KEEP_ALIVE",
+        whole(0, 3600),
+        "75",
+        "seconds an idle connection is kept, 0 to 3600; longer than the proxy's; 0 = not kept",
+    ),
+    Setting(
         "BREAKER_FAILURES",
         whole(0, 1000),
         "5",

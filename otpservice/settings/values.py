@@ -26,13 +26,19 @@ _QUERY = r"(?:\?[^#\s]*)?"
 _REDIS_URLS = (
     rf"rediss?://{_LOGIN}(?P<nodes>{_HOST}(?::[0-9]{{1,5}})?)(?:/[0-9]*)?{_QUERY}",
     rf"unix://(?:[^/?#\s]*@)?(?P<nodes>)/[^?#\s]+{_QUERY}",
-    rf"redis\+sentinel://{_LOGIN}{_NODES}/[A-Za-z0-9._-]+(?:/[0-9]+)?",
-    rf"redis\+cluster://{_LOGIN}{_NODES}/?",
+    rf"rediss?\+sentinel://{_LOGIN}{_NODES}/[A-Za-z0-9._-]+(?:/[0-9]+)?{_QUERY}",
+    rf"rediss?\+cluster://{_LOGIN}{_NODES}/?{_QUERY}",
 )
+_TLS_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_SENTINEL_OPTIONS = ("sentinel_username", "sentinel_password")
 _REDIS_OPTIONS = {
     "redis": ("db",),
-    "rediss": ("db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"),
+    "rediss": ("db", *_TLS_OPTIONS),
     "unix": ("db", "username", "password"),
+    "redis+sentinel": _SENTINEL_OPTIONS,
+    "rediss+sentinel": (*_SENTINEL_OPTIONS, *_TLS_OPTIONS),
+    "redis+cluster": (),
+    "rediss+cluster": _TLS_OPTIONS,
 }
 
 # The name an HTTP library dials must be the one checked here: no login, no odd characters.
@@ -134,14 +140,15 @@ def webhook_secret(text: str) -> str:
 
 
 def redis_url(text: str) -> str:
-    """One of the five forms; it may hold a password, so problems never repeat it."""
+    """One of the forms of docs/redis.md; it may hold a password, so problems never repeat it."""
     match = next((m for form in _REDIS_URLS if (m := re.fullmatch(form, text))), None)
     ports = re.findall(r":([0-9]+)(?=,|\Z)", match["nodes"]) if match else ["0"]
     if not all(1 <= int(port) <= 65_535 for port in ports):  # noqa: PLR2004
         raise ValueError(
             "must be redis://HOST:PORT/DB, rediss://HOST:PORT/DB, unix:///PATH?db=DB, "
             "redis+sentinel://HOST:PORT,HOST:PORT/MASTER/DB or "
-            "redis+cluster://HOST:PORT,HOST:PORT; USER:PASSWORD@ may stand before the host"
+            "redis+cluster://HOST:PORT,HOST:PORT, rediss+… over TLS; USER:PASSWORD@ may stand "
+            "before the host"
         )
     scheme, _, rest = text.partition("://")
     _check_redis_options(scheme, parse_qs(rest.partition("?")[2], keep_blank_values=True))
@@ -150,12 +157,12 @@ def redis_url(text: str) -> str:
 
 def _check_redis_options(scheme: str, given: dict[str, list[str]]) -> None:
     """What stands after the question mark: all else would reach redis-py, and undo timeouts."""
-    allowed = _REDIS_OPTIONS.get(scheme, ())
+    allowed = _REDIS_OPTIONS[scheme]
     if not all(name in allowed for name in given):
         raise ValueError(f"may have only these options after ?: {', '.join(allowed) or 'none'}")
     if not re.fullmatch(r"[0-9]{1,4}", given.get("db", ["0"])[0]):
         raise ValueError("must have a number as its db")
-    if scheme == "rediss":
+    if scheme.startswith("rediss"):
         _check_certificates({name: values[0] for name, values in given.items()})
 
 

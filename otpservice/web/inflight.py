@@ -5,12 +5,8 @@ from collections import deque
 from flask import Flask
 
 from otpservice.meter import NO_METER, Meter
-from otpservice.turns import Turnstile
 from otpservice.web.current import current_request, facts
 from otpservice.web.requests import Overloaded
-
-# Requests that compete for the interpreter: one has it, the other is ready when it is let go of.
-_AT_A_TIME = 2
 
 _PROBES = frozenset({"health.live", "health.ready"})
 
@@ -18,11 +14,11 @@ _PROBES = frozenset({"health.live", "health.ready"})
 def limit_in_flight(app: Flask, limit: int, meter: Meter = NO_METER) -> None:
     """Answer ``overloaded`` beyond ``limit`` requests at once; probes always get through.
 
-    A slow provider then fills the slots, and no more: what comes after is told so at once instead
-    of waiting in a queue until its caller has gone. Of those in flight a few work at a time.
+    A slow provider then fills the slots, and no more: what comes after is refused at once instead
+    of waiting in a queue until its caller has gone.
     """
     # Threads take from a deque and give back to it safely, for less than a semaphore asks.
-    slots, turns = deque(range(limit)), Turnstile(_AT_A_TIME)
+    slots = deque(range(limit))
 
     @app.before_request
     def enter() -> None:
@@ -34,13 +30,11 @@ def limit_in_flight(app: Flask, limit: int, meter: Meter = NO_METER) -> None:
         except IndexError:
             raise Overloaded from None
         meter.entered()
-        turns.enter()
 
     @app.teardown_request
     def leave(_error: BaseException | None) -> None:
         known = facts()
         if known.slot is not None:
-            turns.leave()
             slots.append(known.slot)
             known.slot = None
             meter.left()

@@ -9,7 +9,6 @@ from limits import RateLimitItem, parse_many
 from limits.errors import StorageError
 from limits.storage import RedisStorage
 from limits.storage.base import Storage
-from redis import Redis
 from redis.exceptions import ClusterCrossSlotError, RedisError
 
 from otpservice.meter import NO_METER, Meter
@@ -41,7 +40,7 @@ class _Counters(RedisStorage):
 
     STORAGE_SCHEME = ["otpservice"]  # noqa: RUF012 - as limits declares it
 
-    def __init__(self, uri: str, client: Redis) -> None:
+    def __init__(self, uri: str, client: Any) -> None:  # noqa: ANN401 - of redis-py's kinds
         # As RedisClusterStorage does it: the next class's would make a client of its own.
         self.key_prefix = self.PREFIX
         self.target_server = "redis"
@@ -49,7 +48,7 @@ class _Counters(RedisStorage):
         self.storage = client
         Storage.__init__(self, uri, wrap_exceptions=True)
         self.initialize_storage(uri)
-        self._in_turn = client.register_script(_IN_TURN)
+        self._in_turn = client.register_script(_IN_TURN.encode())
         self._apart = False  # a cluster says so when it is first asked
 
     def first_refusing(self, hits: list[_Hit]) -> _Hit | None:
@@ -100,7 +99,7 @@ class Door:
     def __init__(
         self,
         app: Flask,
-        redis: Redis,
+        redis: Any,  # noqa: ANN401
         *,
         phone_limit: str,
         app_limit: str,
@@ -110,7 +109,7 @@ class Door:
         limiter = Limiter(
             key_func=lambda: "",
             storage_uri="otpservice://",
-            storage_options={"client": redis},  # type: ignore[dict-item]
+            storage_options={"client": redis},
             # Neither lets twice the limit through where two windows meet, as fixed-window does,
             # nor trusts this machine's clock, as moving-window does.
             strategy="sliding-window-counter",

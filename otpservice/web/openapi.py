@@ -116,7 +116,8 @@ def _codes(operation: Operation) -> list[str]:
     if operation.needs_key:
         codes += ["unauthorized", "forbidden"]
     if operation.body:
-        codes += ["invalid_request", "payload_too_large", "unsupported_media_type"]
+        codes += ["invalid_request", "request_timeout"]
+        codes += ["payload_too_large", "unsupported_media_type"]
     if not operation.is_probe:
         codes += ["overloaded"]
     return codes

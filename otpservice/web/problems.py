@@ -163,6 +163,9 @@ HTTP_PROBLEMS: Mapping[int, Problem] = {
     405: Problem(
         "method_not_allowed", 405, "Method not allowed", "See the Allow header for what is."
     ),
+    408: Problem(
+        "request_timeout", 408, "Request timeout", "The body did not come whole within 10 seconds."
+    ),
     413: Problem("payload_too_large", 413, "Payload too large", "A body has at most 4 KiB."),
     415: Problem(
         "unsupported_media_type",

@@ -70,7 +70,6 @@ class Request:
     line: str
     headers: dict[str, str]
     body: bytes
-    reads: int
 
     @property
     def pairs(self):
@@ -155,12 +154,11 @@ class FakeProvider:
 
 
 def _read_request(sock):
-    data, reads = b"", 0
+    data = b""
     while b"\r\n\r\n" not in data:
         if not (chunk := sock.recv(65536)):
             return None
         data += chunk
-        reads += 1
     head, _, body = data.partition(b"\r\n\r\n")
     line, *lines = head.decode("latin-1").split("\r\n")
     headers = {key.lower(): value for key, _, value in (text.partition(": ") for text in lines)}
@@ -168,5 +166,4 @@ def _read_request(sock):
         if not (chunk := sock.recv(65536)):
             return None
         body += chunk
-        reads += 1
-    return Request(line, headers, body, reads)
+    return Request(line, headers, body)

@@ -1,17 +1,18 @@
 """One client for every form of REDIS_URL: what runs, runs once, and silence is not waited for."""
 
+import gc
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
+from redis.connection import Connection
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
-from otpservice.adapters.redis_client import connect
+from otpservice.adapters.redis_client import connect, send
 from otpservice.adapters.redis_health import servers
 from otpservice.adapters.scripts import Call, Scripts
-from otpservice.turns import Turnstile
 from otpservice.verification.errors import StoreUnavailable
 from tests.redis_servers import ClusterOf, Server, Watched, until
 
@@ -72,9 +73,9 @@ def increment(client):
 
 
 def increment_in_a_pipeline(client):
-    pipeline = client.pipeline(transaction=False)
-    pipeline.execute_command("EVAL", INCREMENT, 1, "counter")
-    pipeline.execute()
+    ((answer,),) = send(client, [[("EVAL", INCREMENT, 1, "counter")]])
+    if isinstance(answer, RedisError):
+        raise answer
 
 
 @pytest.mark.parametrize("call", [increment, increment_in_a_pipeline])
@@ -117,22 +118,6 @@ def test_a_connection_that_was_closed_while_idle_is_replaced_unnoticed(alone, cl
     assert int(client.execute_command("GET", "counter")) == 1
 
 
-def test_turns_at_running_hold_up_nobody_who_asks_redis(anywhere):
-    url, _ = anywhere
-    turnstile = Turnstile(2)
-
-    def ask(_):
-        turnstile.enter()
-        began = time.monotonic()
-        increment(client)
-        turnstile.leave()
-        return time.monotonic() - began
-
-    for _ in range(5):
-        with connect(url) as client, ThreadPoolExecutor(40) as pool:
-            assert max(pool.map(ask, range(80))) < 2  # a turn that never comes takes five seconds
-
-
 def test_scripts_run_on_a_server_that_does_not_know_them_yet(anywhere, client_of):
     url, _ = anywhere
     client = client_of(url)
@@ -141,8 +126,8 @@ def test_scripts_run_on_a_server_that_does_not_know_them_yet(anywhere, client_of
     for _ in range(2):
         for server in servers(client):
             server.script_flush()
-        assert scripts.run(calls[0])[0] == "since"
-        assert {word for word, _ in scripts.run_all(calls)} == {"since"}
+        assert scripts.run(calls[:1])[0][0] == "since"
+        assert {word for word, _ in scripts.run(calls)} == {"since"}
 
 
 def ids(pair):
@@ -157,8 +142,8 @@ def move(pair, slot, to):
 @pytest.mark.parametrize("call", [increment, increment_in_a_pipeline])
 def test_a_slot_that_moved_is_found_and_the_script_runs_once(pair, client_of, call):
     client = client_of(pair.url)
-    client.delete("counter")
-    assert client.time()
+    client.execute_command("DEL", "counter")
+    assert client.execute_command("TIME")
     at = next(n for n, server in enumerate(pair.data) if holds(server, key_slot(b"counter")))
     move(pair, key_slot(b"counter"), 1 - at)
     call(client)
@@ -168,7 +153,7 @@ def test_a_slot_that_moved_is_found_and_the_script_runs_once(pair, client_of, ca
 @pytest.mark.parametrize("call", [increment, increment_in_a_pipeline])
 def test_a_slot_that_is_moving_is_asked_for_where_it_goes(pair, client_of, call):
     client, slot = client_of(pair.url), key_slot(b"counter")
-    client.delete("counter")
+    client.execute_command("DEL", "counter")
     at = next(n for n, server in enumerate(pair.data) if holds(server, slot))
     here, there = pair.data[at].client, pair.data[1 - at].client
     there.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", ids(pair)[at])
@@ -201,27 +186,27 @@ def test_a_primary_that_was_away_for_long_is_left_though_it_still_takes_writes(w
 
 def test_a_server_that_became_a_replica_is_no_store_until_it_is_primary_again(alone, client_of):
     scripts, call = Scripts(client_of(alone.url)), Call("epoch", ["otp:{epoch}:since"], [1000])
-    scripts.run(call)
+    scripts.run([call])
     alone.client.replicaof("127.0.0.1", 1)
     with pytest.raises(StoreUnavailable):
-        scripts.run(call)
+        scripts.run([call])
     alone.client.replicaof("NO", "ONE")
-    assert scripts.run(call)[0] == "since"
+    assert scripts.run([call])[0][0] == "since"
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_a_rider_to_a_silent_node_is_lost_and_undoes_nothing(pair, client_of, known):
+def test_a_followup_to_a_silent_node_is_lost_and_undoes_nothing(pair, client_of, known):
     scripts = Scripts(client_of(pair.url))
-    first, rider = (Call("epoch", [f"otp:{{{tag}}}:since"], [9000]) for tag in ("a", "b"))
-    scripts.run_all([first, rider])
-    here, there = (pair.primary_of(call.keys[0]) for call in (first, rider))
+    first, followup = (Call("epoch", [f"otp:{{{tag}}}:since"], [9000]) for tag in ("a", "b"))
+    scripts.run([first, followup])
+    here, there = (pair.primary_of(call.keys[0]) for call in (first, followup))
     assert here is not there
     if not known:  # on this node it is sent again, in full
         here.client.script_flush()
     with there.frozen():
-        answers = scripts.run_first(first, [rider])
+        answers = scripts.run([first], [followup])
         with pytest.raises(StoreUnavailable):
-            scripts.run_all([first, rider])
+            scripts.run([first, followup])
     assert [words[0] for words in answers] == ["since", "lost"]
 
 
@@ -231,27 +216,73 @@ def test_sentinels_that_are_away_or_silent_are_passed_over(watched, client_of):
         refused = "127.0.0.1:1"
         nodes = [refused, f"127.0.0.1:{others[0].port}", f"127.0.0.1:{last.port}"]
         client = client_of(f"redis+sentinel://{','.join(nodes)}/{watched.NAME}")
-        assert until(client.ping)
+        assert until(lambda: client.execute_command("PING"))
 
 
 def test_a_name_no_sentinel_knows_is_an_unavailable_store(watched, client_of):
     scripts = Scripts(client_of(watched.url.replace(watched.NAME, "others")))
     with pytest.raises(StoreUnavailable):
-        scripts.run(Call("epoch", ["otp:{epoch}:since"], [1000]))
+        scripts.run([Call("epoch", ["otp:{epoch}:since"], [1000])])
 
 
-def test_a_login_is_given_to_servers_and_to_sentinels_that_want_one(watched, pair, client_of):
-    rights = ("on", ">pass word", "~*", "&*", "+@all")
-    for server in (*watched.data, *watched.sentinels[:1], *pair.data):
-        server.client.execute_command("ACL", "SETUSER", "app", *rights)
-    sentinel = watched.sentinels[0].client
-    sentinel.execute_command("ACL", "SETUSER", "default", "resetpass")
-    try:
-        at = f"127.0.0.1:{watched.sentinels[0].port}"
-        for url in (f"redis+sentinel://{at}/{watched.NAME}", pair.url):
-            increment(client_of(url.replace("://", "://app:pass%20word@")))
-            with pytest.raises(RedisError):
-                increment(client_of(url.replace("://", "://app:password@")))
-    finally:
-        with connect(f"redis://app:pass%20word@127.0.0.1:{watched.sentinels[0].port}") as again:
-            again.execute_command("ACL", "SETUSER", "default", "nopass")
+@pytest.fixture
+def protected(watched, pair):
+    """A user ``app`` on all servers; one sentinel wants a user ``watcher``, who is no other's."""
+    rights = ("on", "~*", "&*", "+@all")
+    for server in (*watched.data, *pair.data):
+        server.client.execute_command("ACL", "SETUSER", "app", ">pass word", *rights)
+    sentinel = watched.sentinels[0]
+    sentinel.client.execute_command("ACL", "SETUSER", "watcher", ">w@tch", *rights)
+    sentinel.client.execute_command("ACL", "SETUSER", "default", "resetpass")
+    yield f"127.0.0.1:{sentinel.port}/{watched.NAME}"
+    with connect(f"redis://watcher:w%40tch@127.0.0.1:{sentinel.port}") as again:
+        again.execute_command("ACL", "SETUSER", "default", "nopass")
+
+
+@pytest.mark.usefixtures("protected")
+def test_a_login_is_given_to_every_node_of_a_cluster(pair, client_of):
+    increment(client_of(pair.url.replace("://", "://app:pass%20word@")))
+    with pytest.raises(RedisError):
+        increment(client_of(pair.url.replace("://", "://app:password@")))
+
+
+def test_sentinels_and_the_primary_have_logins_of_their_own(protected, client_of):
+    watcher = "sentinel_username=watcher&sentinel_password=w%40tch"
+    increment(client_of(f"redis+sentinel://app:pass%20word@{protected}?{watcher}"))
+    for url in (
+        f"redis+sentinel://app:pass%20word@{protected}",
+        f"redis+sentinel://app:password@{protected}?{watcher}",
+        f"redis+sentinel://watcher:w%40tch@{protected}?{watcher}",
+        f"redis+sentinel://app:pass%20word@{protected}?{watcher}x",
+    ):
+        with pytest.raises(RedisError):
+            increment(client_of(url))
+
+
+@pytest.mark.parametrize(
+    "url", ["redis+sentinel://127.0.0.1:1/codes", "redis+cluster://127.0.0.1:1"]
+)
+def test_while_nothing_answers_no_request_leaves_a_connection_in_memory(client_of, url):
+    def connections():
+        gc.collect()
+        return sum(isinstance(held, Connection) for held in gc.get_objects())
+
+    client, before = client_of(url), connections()
+    for _ in range(100):
+        with pytest.raises(RedisError):
+            increment(client)
+    assert connections() < before + 50
+
+
+def test_everybody_is_told_of_a_cluster_that_is_silent_from_the_start(pair):
+    def ask(_):
+        began = time.monotonic()
+        with pytest.raises(RedisError):
+            increment(client)
+        return time.monotonic() - began
+
+    with ExitStack() as silent, connect(pair.url) as client, ThreadPoolExecutor(100) as pool:
+        for server in pair.data:
+            silent.enter_context(server.frozen())
+        assert max(pool.map(ask, range(100))) < 1.2
+        assert max(pool.map(ask, range(100))) < 1.2

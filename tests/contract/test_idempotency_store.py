@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from otpservice.adapters.redis_client import connect
 from otpservice.adapters.redis_idempotency import RedisIdempotency
+from otpservice.adapters.scripts import Scripts
 from otpservice.verification.errors import StoreUnavailable
 from otpservice.verification.idempotency import (
     Claim,
@@ -29,7 +30,9 @@ DAY = 86_400_000
 
 @pytest.fixture
 def make_store(redis):
-    return lambda secrets=(SECRET,), lease=15: RedisIdempotency(redis, secrets, lease=lease)
+    return lambda secrets=(SECRET,), lease=15: RedisIdempotency(
+        Scripts(redis), secrets, lease=lease
+    )
 
 
 @pytest.fixture
@@ -240,7 +243,7 @@ def test_a_call_shows_neither_its_key_nor_its_body():
 
 
 def test_without_redis_no_step_can_be_done():
-    store = RedisIdempotency(connect("redis://127.0.0.1:1/0"), [SECRET], lease=15)
+    store = RedisIdempotency(Scripts(connect("redis://127.0.0.1:1/0")), [SECRET], lease=15)
     claim = Claim("otp:{0000}:i:0", "a")
     for step in (
         lambda: store.begin(CALL, "a"),
@@ -252,7 +255,7 @@ def test_without_redis_no_step_can_be_done():
 
 
 def test_a_full_database_keeps_the_claim_whole(valkey):
-    store = RedisIdempotency(valkey, [SECRET], lease=15)
+    store = RedisIdempotency(Scripts(valkey), [SECRET], lease=15)
     claim = store.begin(CALL, "a")
     valkey.config_set("maxmemory", 1)
     try:

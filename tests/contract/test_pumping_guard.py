@@ -38,19 +38,20 @@ class Door:
         self.scripts.clock_offset = milliseconds
 
     def run(self, call):
-        return self.scripts.run(call)
+        (answer,) = self.scripts.run([call])
+        return answer
 
     def send(self, subject):
-        return self.guard.verdict(subject, self.run(self.guard.send(subject)))
+        return self.guard.verdict(subject, self.run(self.guard.send(subject, secrets.token_hex(8))))
 
     def preview(self, subject):
         return self.guard.verdict(subject, self.run(self.guard.preview(subject)))
 
     def confirm(self, subject, at):
-        return self.run(self.guard.confirm(subject, at))
+        return self.run(self.guard.confirm(subject, secrets.token_hex(8), at))
 
     def give_back(self, subject, at):
-        return self.run(self.guard.give_back(subject, at))
+        return self.run(self.guard.give_back(subject, secrets.token_hex(8), at))
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from redis.exceptions import NoPermissionError
 
 from otpservice.adapters.redis_client import connect
+from otpservice.app import MAX_IN_FLIGHT
 from otpservice.apps import Apps
 from otpservice.server import gunicorn_settings
 from otpservice.settings import SETTINGS, Settings
@@ -59,6 +60,12 @@ def test_a_stop_waits_longer_than_the_longest_request(stack):
     with_files = {**stack, "OTPSERVICE_PROVIDER_TIMEOUT": "30"}
     longest = gunicorn_settings(Settings.from_env(with_files))["graceful_timeout"]
     assert int(SERVICES["service"]["stop_grace_period"].removesuffix("s")) > longest
+
+
+def test_all_connections_of_a_worker_can_be_open(environment):
+    options = gunicorn_settings(Settings.from_env(environment))
+    files = SERVICES["service"]["ulimits"]["nofile"]
+    assert files > options["worker_connections"] + MAX_IN_FLIGHT + 256
 
 
 def test_secrets_are_for_their_owner_alone_and_made_once(prepared, secrets):

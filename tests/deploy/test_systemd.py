@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from otpservice.app import MAX_IN_FLIGHT
 from otpservice.server import gunicorn_settings
 from otpservice.settings import SETTINGS, Settings
 from tests.deploy.conftest import DEPLOY
@@ -63,6 +64,12 @@ def test_mistakes_in_settings_are_not_started_again():
         capture_output=True,
     )
     assert [str(done.returncode)] == values("RestartPreventExitStatus")
+
+
+def test_all_connections_of_a_worker_can_be_open(environment):
+    (files,) = values("LimitNOFILE")
+    options = gunicorn_settings(Settings.from_env(environment))
+    assert int(files) > options["worker_connections"] + MAX_IN_FLIGHT + 256
 
 
 def test_a_stop_waits_longer_than_the_longest_request(environment):

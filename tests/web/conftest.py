@@ -1,10 +1,12 @@
 """The service over the fake Redis and a route that does as it is told."""
 
 from collections.abc import Callable
+from contextlib import contextmanager, nullcontext
 
 import pytest
 from fakeredis import FakeRedis
 from flask.testing import FlaskClient
+from werkzeug.exceptions import RequestTimeout
 
 from otpservice.app import create_app
 from otpservice.settings import Settings
@@ -12,6 +14,13 @@ from otpservice.verification.errors import CodeForgotten, CodeRefused
 from tests.conftest import KEYS
 
 PHONE = "+2250709000001"
+
+
+@contextmanager
+def too_late():
+    """The deadline of a body that does not come in time."""
+    raise RequestTimeout
+    yield
 
 
 class ScriptedRoute:
@@ -50,7 +59,14 @@ def route() -> ScriptedRoute:
 
 @pytest.fixture
 def make_client(environment, route) -> Callable[..., FlaskClient]:
-    def make(*, redis=None, max_in_flight=500, is_stopping=lambda: False, **changes):
+    def make(
+        *,
+        redis=None,
+        max_in_flight=500,
+        is_stopping=lambda: False,
+        body_deadline=nullcontext,
+        **changes,
+    ):
         names = {f"OTPSERVICE_{name.upper()}": value for name, value in changes.items()}
         settings = Settings.from_env({**environment, **names})
         app = create_app(
@@ -59,6 +75,7 @@ def make_client(environment, route) -> Callable[..., FlaskClient]:
             routes={route.name: route},
             max_in_flight=max_in_flight,
             is_stopping=is_stopping,
+            body_deadline=body_deadline,
         )
         app.testing = True
         app.config["PROPAGATE_EXCEPTIONS"] = False

@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from otpservice.adapters.redis_idempotency import RedisIdempotency
+from otpservice.adapters.scripts import Scripts
 from otpservice.apps import App
 from otpservice.verification.errors import (
     NotFound,
@@ -68,7 +69,7 @@ def client(world):
     app = Flask(__name__)
     register_events(app)
     register_errors(app)
-    once = Once(app, RedisIdempotency(FakeRedis(server=world.redis), [SECRET], lease=15))
+    once = Once(app, RedisIdempotency(Scripts(FakeRedis(server=world.redis)), [SECRET], lease=15))
 
     @app.post("/login-code")
     @app.post("/confirm")

@@ -19,7 +19,7 @@ from otpservice.verification.digest import Digester
 from otpservice.verification.errors import OutcomeUnknown, ProviderRejected, ProviderUnavailable
 from otpservice.web.openapi import document
 from tests.web.audit import STRICT, audit, audited, operation_of, template_of, told_of, violations
-from tests.web.conftest import PHONE
+from tests.web.conftest import PHONE, too_late
 
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 NOBODY = "ver_" + "0" * 36
@@ -160,6 +160,9 @@ class Broken(FakeRedis):
     def execute_command(self, *args, **options):
         raise RuntimeError
 
+    def pipeline(self, *args, **options):
+        raise RuntimeError
+
 
 def at_the_door(world, method, path):
     """Whatever the body: no key, no scope, another method, too busy, no store, a bug, the end."""
@@ -176,6 +179,7 @@ def at_the_door(world, method, path):
     world.make_client(is_stopping=lambda: True).open(path, method=method, **body)
     for redis in (connect("redis://127.0.0.1:1/0"), Broken()):
         world.make_client(redis=redis).open(path, method=method, **body)
+    world.make_client(body_deadline=too_late).open(path, method=method, **body)
 
 
 def with_bad_bodies(world, path, phone):

@@ -1,7 +1,7 @@
 -- Weigh one more SMS to a country or a block of 1,000 numbers against its budget of unconfirmed
 -- ones, and count it. The rule is told in otpservice/verification/pumping.py.
 -- KEYS  subject
--- ARGV  offset, 'spend' or 'preview' (writes nothing), '1' enforce or '0' only record,
+-- ARGV  offset, send id, 'spend' or 'preview' (writes nothing), '1' enforce or '0' only record,
 --       since when there is history: 'own', or milliseconds (0: none is known),
 --       the budget: day floor, hour floor, day percent, hour percent, busy hours, peak days,
 --       history needed
@@ -13,11 +13,19 @@
 --   s<hour>, c<hour>   SMS reserved in that hour, and those of them that were confirmed since
 --   d<day>             SMS of that UTC day that were confirmed
 --   since              when a country's first SMS was reserved; its blocks have that history
+-- Mark     STRING otp:{tag}:g:<digest>:<send id>   when that SMS was counted, for a minute: a second
+--   run counts nothing and answers as the first
+local MARK_KEPT = '60000'
 local now = clock(ARGV[1])
-local spend, enforce = ARGV[2] == 'spend', ARGV[3] == '1'
-local budget = { day_floor = tonumber(ARGV[5]), hour_floor = tonumber(ARGV[6]),
-  day_percent = tonumber(ARGV[7]), hour_percent = tonumber(ARGV[8]), busy_hours = tonumber(ARGV[9]),
-  peak_days = tonumber(ARGV[10]), history = tonumber(ARGV[11]) }
+local spend, enforce, history_since = ARGV[3] == 'spend', ARGV[4] == '1', ARGV[5]
+local budget = { day_floor = tonumber(ARGV[6]), hour_floor = tonumber(ARGV[7]),
+  day_percent = tonumber(ARGV[8]), hour_percent = tonumber(ARGV[9]), busy_hours = tonumber(ARGV[10]),
+  peak_days = tonumber(ARGV[11]), history = tonumber(ARGV[12]) }
+local mark = KEYS[1] .. ':' .. ARGV[2]
+local counted_at = spend and redis.call('GET', mark)
+if counted_at then
+  now = tonumber(counted_at)
+end
 
 -- By kind and number, once: each of some sixty looks at a field by its name would build that name.
 local held, since = { s = {}, c = {}, d = {} }, 0
@@ -33,6 +41,9 @@ end
 local sent, confirmed, by_day = held.s, held.c, held.d
 
 local hour, day = math.floor(now / HOUR), math.floor(now / DAY)
+if counted_at then -- weigh it as it was weighed, without itself
+  sent[hour] = (sent[hour] or 0) - 1
+end
 local in_sight = HOUR - now % HOUR -- the part of a window's oldest hour that is not over yet
 
 local function confirmed_in(index)
@@ -110,16 +121,17 @@ local first = since == 0
 if first and spend then
   since = now
 end
-local history = ARGV[4] == 'own' and since or tonumber(ARGV[4])
+local history = history_since == 'own' and since or tonumber(history_since)
 local enforceable = history > 0 and now - history >= budget.history
 
-if spend and not (over and enforceable and enforce) then
+if spend and not counted_at and not (over and enforceable and enforce) then
   forget()
   redis.call('HINCRBY', KEYS[1], 's' .. whole(hour), '1')
-  if first and ARGV[4] == 'own' then
+  if first and history_since == 'own' then
     redis.call('HSET', KEYS[1], 'since', whole(since))
   end
   redis.call('PEXPIRE', KEYS[1], whole((budget.peak_days + 1) * DAY))
+  redis.call('SET', mark, whole(now), 'PX', MARK_KEPT)
 end
 if over then
   return { 'over', over[1], over[2], over[3], over[4], enforceable and 1 or 0, now, since }

@@ -8,8 +8,6 @@ from time import monotonic
 from typing import TypeVar
 from urllib.parse import urlencode
 
-from otpservice.adapters.bounded_http import AnswerLost, NoConnection, Reply, Transport
-from otpservice.adapters.bounded_http.transport import MAX_IDLE
 from otpservice.adapters.vavasms.answers import Answer, read_answer
 from otpservice.adapters.vavasms.arguments import (
     CODE,
@@ -48,6 +46,7 @@ from otpservice.adapters.vavasms.receipts import (
     read_text_receipt,
 )
 from otpservice.meter import NO_METER, Meter
+from otpservice.transport import MAX_IDLE, AnswerLost, NoConnection, Reply, Transport
 
 PLACEHOLDER = "##OTP##"
 """Where the provider puts the code in a message."""

@@ -7,7 +7,6 @@ was refused may be tried elsewhere, a check that was not clearly answered stays 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from otpservice.adapters.bounded_http import NOT_DONE, TURNED_AWAY
 from otpservice.adapters.vavasms.answers import Answer
 from otpservice.adapters.vavasms.errors import (
     ExpiredOtp,
@@ -23,6 +22,7 @@ from otpservice.adapters.vavasms.errors import (
     UnknownMessage,
     VavasmsError,
 )
+from otpservice.transport import NOT_DONE, TURNED_AWAY
 
 Errors = Mapping[str, type[VavasmsError]]
 
