@@ -9,7 +9,14 @@ from typing import Any
 from redis import Redis, RedisCluster
 from redis.cluster import ClusterNode
 from redis.commands.core import Script
-from redis.exceptions import AskError, ClusterDownError, MovedError, ReadOnlyError, RedisError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MovedError,
+    ReadOnlyError,
+    RedisError,
+    SlotNotCoveredError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException as NoClusterError
 
@@ -145,10 +152,13 @@ class Cluster:
 
     def _node(self, unit: Unit) -> ClusterNode:
         name, *words = unit[0]
-        with _redis_errors():
-            key = words[2 if name in _SCRIPTS else 0]
+        key = words[2 if name in _SCRIPTS else 0]
+        try:
             node: ClusterNode = self._cluster().get_node_from_key(key)
-            return node
+        except SlotNotCoveredError as error:
+            self.look_again()
+            raise ClusterDownError(error) from error
+        return node
 
     def _ask(self, node: ClusterNode, units: Sequence[Unit]) -> list[list[Any]]:
         try:

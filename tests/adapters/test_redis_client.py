@@ -163,6 +163,20 @@ def test_a_slot_that_is_moving_is_asked_for_where_it_goes(pair, client_of, call)
     assert there.get("counter") == "1"
 
 
+def test_a_slot_that_was_without_a_node_is_found_again(pair, client_of):
+    client, slot = client_of(pair.url), key_slot(b"counter")
+    at = next(server for server in pair.data if holds(server, slot))
+    for server in pair.data:
+        server.client.execute_command("CLUSTER DELSLOTS", slot)
+    try:
+        for _ in range(2):
+            with pytest.raises(RedisError):
+                increment(client)
+    finally:
+        at.client.execute_command("CLUSTER ADDSLOTS", slot)
+    until(lambda: increment(client) is None)
+
+
 def holds(server, slot):
     """Whether it is the one of a pair that holds ``slot``."""
     ranges = server.client.execute_command("CLUSTER SLOTS")
