@@ -15,8 +15,8 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from otpservice.adapters.redis_client import connect
-from otpservice.adapters.scripts import Call, Scripts
+from otpservice.store.client import connect
+from otpservice.store.scripts import Call, Scripts
 from otpservice.verification.errors import StoreUnavailable
 from tests.redis_servers import Watched, until
 

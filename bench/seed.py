@@ -15,8 +15,8 @@ import hiredis
 from bench.proxy import Proxy
 from bench.redis_cost import port_of
 from bench.stack import SECRET, phone
-from otpservice.adapters.redis_client import connect
-from otpservice.adapters.redis_store import RedisStore
+from otpservice.store.client import connect
+from otpservice.store.verifications import RedisStore
 from otpservice.verification.digest import Digester
 from otpservice.verification.owner import Owner
 from otpservice.verification.phone import PhoneNumber

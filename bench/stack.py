@@ -13,8 +13,8 @@ from redis import Redis
 
 from bench import load
 from bench.processes import Process, children, wait_until
-from otpservice.adapters.redis_client import connect
 from otpservice.demo.embedded import embedded_redis
+from otpservice.store.client import connect
 from otpservice.verification.digest import Digester
 
 SECRET = b"the secret key of the benchmark in over 32 bytes"

@@ -6,22 +6,22 @@ from functools import partial
 
 from flask import Flask
 
-from otpservice.adapters.balance_watch import BalanceWatch
-from otpservice.adapters.breaker import GuardedRoute, guarded
-from otpservice.adapters.hosted_route import VavasmsOtpRoute
-from otpservice.adapters.http_route import HttpRoute
-from otpservice.adapters.pumping_guard import PumpingGuard
-from otpservice.adapters.redis_client import Client, connect
-from otpservice.adapters.redis_epoch import Epoch, epoch_keys
-from otpservice.adapters.redis_health import redis_details
-from otpservice.adapters.redis_idempotency import RedisIdempotency
-from otpservice.adapters.redis_inbound import RedisInbound
-from otpservice.adapters.redis_store import RedisStore
-from otpservice.adapters.scripts import Scripts
-from otpservice.adapters.text_route import TracedTextRoute, VavasmsTextRoute
-from otpservice.adapters.vavasms import VavasmsClient
 from otpservice.meter import NO_METER, Meter, metered
+from otpservice.routes.breaker import GuardedRoute, guarded
+from otpservice.routes.vavasms_otp import VavasmsOtpRoute
+from otpservice.routes.vavasms_text import TracedTextRoute, VavasmsTextRoute
+from otpservice.routes.webhook import HttpRoute
 from otpservice.settings import Settings
+from otpservice.store.balance import BalanceWatch
+from otpservice.store.client import Client, connect
+from otpservice.store.generation import Epoch, epoch_keys
+from otpservice.store.health import redis_details
+from otpservice.store.idempotency import RedisIdempotency
+from otpservice.store.inbound import RedisInbound
+from otpservice.store.pumping import PumpingGuard
+from otpservice.store.scripts import Scripts
+from otpservice.store.verifications import RedisStore
+from otpservice.vavasms import VavasmsClient
 from otpservice.verification.balance import Money, Prices
 from otpservice.verification.digest import Digester
 from otpservice.verification.inbound import Inbound

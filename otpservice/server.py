@@ -11,7 +11,6 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 
 from otpservice import machine
-from otpservice.adapters.redis_client import connect
 from otpservice.app import MAX_IN_FLIGHT, create_app
 from otpservice.logs import configure_logging, logging_config
 from otpservice.settings import Settings
@@ -22,6 +21,7 @@ from otpservice.stopping import (
     body_deadline,
     is_stopping,
 )
+from otpservice.store.client import connect
 from otpservice.verification.errors import InvalidSettings
 from otpservice.web import metric_files
 

@@ -4,11 +4,11 @@ import getpass
 import logging
 import os
 
-from otpservice.adapters.redis_client import connect
-from otpservice.adapters.redis_inbound import RedisInbound
-from otpservice.adapters.scripts import Scripts
 from otpservice.app import redis_store
 from otpservice.settings import Settings
+from otpservice.store.client import connect
+from otpservice.store.inbound import RedisInbound
+from otpservice.store.scripts import Scripts
 from otpservice.verification.digest import Digester
 from otpservice.verification.inbound import InboundSms
 from otpservice.verification.phone import PhoneNumber

@@ -42,8 +42,8 @@ from concurrent.futures import ThreadPoolExecutor  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 from otpservice.transport import AnswerLost, NoConnection, Transport  # noqa: E402
-from tests.adapters.fake_provider import FakeProvider, after, answer, drip, hang  # noqa: E402
-from tests.adapters.test_vavasms_tls import certificate  # noqa: E402
+from tests.fake_provider import FakeProvider, after, answer, drip, hang  # noqa: E402
+from tests.vavasms.test_tls import certificate  # noqa: E402
 
 TIMEOUT = 1.0
 CALLS = 50

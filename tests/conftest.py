@@ -9,8 +9,8 @@ from fakeredis import FakeRedis
 from hypothesis import settings
 from redis import Redis
 
-from otpservice.adapters.redis_client import connect
 from otpservice.demo.embedded import embedded_redis
+from otpservice.store.client import connect
 from otpservice.verification.phone import PhoneNumber
 
 # `make test` does the same every time; `make test-long` looks further.

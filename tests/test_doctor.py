@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner, Result
 from redis import Redis
 
-from otpservice.adapters.redis_epoch import Epoch, epoch_keys
-from otpservice.adapters.scripts import Scripts
 from otpservice.cli import main
 from otpservice.sandbox import Account, SandboxServer
+from otpservice.store.generation import Epoch, epoch_keys
+from otpservice.store.scripts import Scripts
 from tests.conftest import APPS, SECRET
 from tests.redis_servers import ClusterOf
 

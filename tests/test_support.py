@@ -5,11 +5,11 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from otpservice.adapters.redis_inbound import RedisInbound
-from otpservice.adapters.redis_store import RedisStore
-from otpservice.adapters.scripts import Scripts
-from otpservice.adapters.vavasms import VavasmsClient
 from otpservice.cli import main
+from otpservice.store.inbound import RedisInbound
+from otpservice.store.scripts import Scripts
+from otpservice.store.verifications import RedisStore
+from otpservice.vavasms import VavasmsClient
 from otpservice.verification.code import Code
 from otpservice.verification.digest import Digester
 from otpservice.verification.errors import PhoneLocked, WrongCode

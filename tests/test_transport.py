@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from otpservice.transport import MAX_ANSWER, AnswerLost, NoConnection, Transport
-from tests.adapters.fake_provider import FakeProvider, after, answer, cut, hang
+from tests.fake_provider import FakeProvider, after, answer, cut, hang
 
 OK = b"HTTP/1.1 200 OK\r\n"
 FIVE = b"Content-Length: 5\r\n\r\nhello"

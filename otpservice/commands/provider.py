@@ -11,8 +11,8 @@ import click
 from otpservice.commands.printing import as_json, echo_json, parsed
 
 if TYPE_CHECKING:
-    from otpservice.adapters.vavasms import VavasmsClient
     from otpservice.settings import Settings
+    from otpservice.vavasms import VavasmsClient
 
 
 @click.command()
@@ -83,10 +83,10 @@ def sms_status(message_id: str, lot_id: str | None, as_json: bool) -> None:
 @contextmanager
 def _provider() -> "Iterator[tuple[Settings, VavasmsClient]]":
     """The settings and their VavaSMS account; its errors become one line on standard error."""
-    from otpservice.adapters.vavasms import VavasmsError
     from otpservice.app import vavasms_client
     from otpservice.doctor import provider_problem
     from otpservice.server import settings_or_exit
+    from otpservice.vavasms import VavasmsError
 
     settings = settings_or_exit()
     with closing(vavasms_client(settings)) as client:

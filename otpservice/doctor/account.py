@@ -3,7 +3,11 @@
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 
-from otpservice.adapters.vavasms import (
+from otpservice.app import prices, vavasms_client
+from otpservice.doctor.finding import Finding, Verdict
+from otpservice.settings import Settings
+from otpservice.settings.advice import template_sizes, template_warnings
+from otpservice.vavasms import (
     Balance,
     InvalidCredentials,
     InvalidSenderId,
@@ -15,10 +19,6 @@ from otpservice.adapters.vavasms import (
     UnknownMessage,
     VavasmsError,
 )
-from otpservice.app import prices, vavasms_client
-from otpservice.doctor.finding import Finding, Verdict
-from otpservice.settings import Settings
-from otpservice.settings.advice import template_sizes, template_warnings
 
 
 def provider_finding(settings: Settings) -> Finding:

@@ -11,13 +11,13 @@ from redis import Redis
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from redis.sentinel import MasterNotFoundError
 
-from otpservice.adapters.redis_client import Client, connect
-from otpservice.adapters.redis_epoch import epoch_known
-from otpservice.adapters.redis_health import servers
-from otpservice.adapters.redis_store import RedisStore
 from otpservice.doctor.finding import Finding, Verdict
 from otpservice.logs import scrub
 from otpservice.settings import Settings
+from otpservice.store.client import Client, connect
+from otpservice.store.generation import epoch_known
+from otpservice.store.health import servers
+from otpservice.store.verifications import RedisStore
 from otpservice.verification.digest import Digester
 from otpservice.verification.errors import InvalidSettings, NotFound, StoreUnavailable
 
@@ -202,7 +202,7 @@ def _rights(client: Client) -> Finding:
 
 
 def _commands() -> list[str]:
-    lua = files("otpservice.adapters") / "lua"
+    lua = files("otpservice.store") / "lua"
     texts = (file.read_text() for file in lua.iterdir() if file.name.endswith(".lua"))
     return sorted({command.upper() for text in texts for command in _CALL.findall(text)})
 

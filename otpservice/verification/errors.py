@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 
 class OtpServiceError(Exception):
-    """The root of all errors the domain and its adapters raise."""
+    """The root of all errors the domain, the store and the routes raise."""
 
 
 class InvalidPhone(OtpServiceError):

@@ -8,7 +8,7 @@ APART = 0.005
 # Milliseconds by which times to live and ages may differ.
 TOLERANCE = 1000
 
-LUA = files("otpservice.adapters") / "lua"
+LUA = files("otpservice.store") / "lua"
 
 # Scripts that answer a second run with another word, which their callers take for the first.
 SECOND_WORDS = {"settle_send": b"again", "inbound_keep": b"again"}

@@ -7,10 +7,10 @@ from threading import Event
 
 import pytest
 
-from otpservice.adapters.balance_watch import BalanceWatch
-from otpservice.adapters.redis_client import connect
-from otpservice.adapters.scripts import Scripts
-from otpservice.adapters.vavasms import Balance, InvalidCredentials, Unavailable
+from otpservice.store.balance import BalanceWatch
+from otpservice.store.client import connect
+from otpservice.store.scripts import Scripts
+from otpservice.vavasms import Balance, InvalidCredentials, Unavailable
 from otpservice.verification.balance import BalanceReport, Prices, Traffic
 from otpservice.verification.errors import StoreUnavailable
 

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from otpservice.adapters.redis_epoch import Epoch, epoch_keys, epoch_known
-from otpservice.adapters.scripts import Scripts
+from otpservice.store.generation import Epoch, epoch_keys, epoch_known
+from otpservice.store.scripts import Scripts
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otpservice.adapters.redis_client import connect
-from otpservice.adapters.redis_idempotency import RedisIdempotency
-from otpservice.adapters.scripts import Scripts
+from otpservice.store.client import connect
+from otpservice.store.idempotency import RedisIdempotency
+from otpservice.store.scripts import Scripts
 from otpservice.verification.errors import StoreUnavailable
 from otpservice.verification.idempotency import (
     Claim,

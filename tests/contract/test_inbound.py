@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from otpservice.adapters.redis_client import connect
-from otpservice.adapters.redis_inbound import RedisInbound
-from otpservice.adapters.scripts import Scripts
-from otpservice.adapters.vavasms import VavasmsClient
+from otpservice.store.client import connect
+from otpservice.store.inbound import RedisInbound
+from otpservice.store.scripts import Scripts
+from otpservice.vavasms import VavasmsClient
 from otpservice.verification.digest import Digester
 from otpservice.verification.errors import StoreUnavailable
 from otpservice.verification.inbound import (

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from otpservice.adapters.redis_store import RedisStore
+from otpservice.store.verifications import RedisStore
 from otpservice.verification.code import Code
 from otpservice.verification.digest import Digester
 from otpservice.verification.errors import (

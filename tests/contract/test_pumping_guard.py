@@ -10,15 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from otpservice.adapters.pumping_guard import PumpingGuard, Subject
-from otpservice.adapters.scripts import Scripts
+from otpservice.store.pumping import PumpingGuard, Subject
+from otpservice.store.scripts import Scripts
 from otpservice.verification.digest import Digester
 from otpservice.verification.phone import PhoneNumber
 from otpservice.verification.pumping import DAY_MS, HOUR_MS, Budget, Tally
 from tests.conftest import SECRET
 
 MINUTE_MS = 60_000
-LUA = files("otpservice.adapters") / "lua"
+LUA = files("otpservice.store") / "lua"
 COMMON = (LUA / "common.lua").read_text()
 
 

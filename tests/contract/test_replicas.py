@@ -4,8 +4,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from otpservice.adapters.redis_client import connect
-from otpservice.adapters.redis_store import RedisStore
+from otpservice.store.client import connect
+from otpservice.store.verifications import RedisStore
 from otpservice.verification.code import Code
 from otpservice.verification.digest import Digester
 from otpservice.verification.errors import AlreadyConfirmed, StoreUnavailable, WrongCode

@@ -13,20 +13,20 @@ from pathlib import Path
 
 import pytest
 
-from otpservice.adapters.breaker import guarded
-from otpservice.adapters.hosted_route import VavasmsOtpRoute
-from otpservice.adapters.http_route import HttpRoute
-from otpservice.adapters.text_route import VavasmsTextRoute
-from otpservice.adapters.vavasms import VavasmsClient
+from otpservice.routes.breaker import guarded
+from otpservice.routes.vavasms_otp import VavasmsOtpRoute
+from otpservice.routes.vavasms_text import VavasmsTextRoute
+from otpservice.routes.webhook import HttpRoute
 from otpservice.sandbox import SandboxServer
 from otpservice.sandbox.faults import Fault
+from otpservice.vavasms import VavasmsClient
 from otpservice.verification import errors
 from otpservice.verification.code import Code
 from otpservice.verification.owner import Owner
 from otpservice.verification.phone import PhoneNumber
 from otpservice.verification.routes import HostedRoute, OutgoingCode, Route
-from tests.adapters import vavasms_replies as page
-from tests.adapters.fake_provider import FakeProvider, after, answer, cut, drip, hang, reset
+from tests.fake_provider import FakeProvider, after, answer, cut, drip, hang, reset
+from tests.vavasms import replies as page
 
 DOCS = Path(__file__).parents[2] / "docs" / "adding-a-route.md"
 PASSWORD = "HUNTER_TWO"

@@ -8,14 +8,14 @@ import time
 
 import pytest
 
-from otpservice.adapters.balance_watch import BalanceWatch
-from otpservice.adapters.pumping_guard import PumpingGuard
-from otpservice.adapters.redis_epoch import Epoch
-from otpservice.adapters.redis_idempotency import RedisIdempotency
-from otpservice.adapters.redis_inbound import RedisInbound
-from otpservice.adapters.redis_store import RedisStore
-from otpservice.adapters.scripts import Scripts
-from otpservice.adapters.vavasms import Balance
+from otpservice.store.balance import BalanceWatch
+from otpservice.store.generation import Epoch
+from otpservice.store.idempotency import RedisIdempotency
+from otpservice.store.inbound import RedisInbound
+from otpservice.store.pumping import PumpingGuard
+from otpservice.store.scripts import Scripts
+from otpservice.store.verifications import RedisStore
+from otpservice.vavasms import Balance
 from otpservice.verification.balance import Prices
 from otpservice.verification.code import Code
 from otpservice.verification.digest import Digester

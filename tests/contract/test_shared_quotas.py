@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from otpservice.adapters.pumping_guard import PumpingGuard
-from otpservice.adapters.redis_store import RedisStore
+from otpservice.store.pumping import PumpingGuard
+from otpservice.store.verifications import RedisStore
 from otpservice.verification.code import Code
 from otpservice.verification.digest import Digester
 from otpservice.verification.errors import (

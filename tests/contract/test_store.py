@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from otpservice.adapters.redis_store import RedisStore
+from otpservice.store.verifications import RedisStore
 from otpservice.verification.code import Code
 from otpservice.verification.digest import Digester
 from otpservice.verification.errors import (

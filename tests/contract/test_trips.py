@@ -4,9 +4,9 @@ from importlib.resources import files
 
 import pytest
 
-from otpservice.adapters.pumping_guard import PumpingGuard
-from otpservice.adapters.redis_store import RedisStore
 from otpservice.meter import Meter
+from otpservice.store.pumping import PumpingGuard
+from otpservice.store.verifications import RedisStore
 from otpservice.verification.code import Code
 from otpservice.verification.digest import Digester
 from otpservice.verification.errors import AlreadyConfirmed, Canceled, WrongCode
@@ -17,7 +17,7 @@ from tests.conftest import SECRET
 
 OWNER = Owner("portal", "login")
 CODE, OTHER = Code("123456"), Code("000000")
-LUA = files("otpservice.adapters") / "lua"
+LUA = files("otpservice.store") / "lua"
 COMMON = (LUA / "common.lua").read_text()
 ADDRESS = "192.0.2.1"
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from redis.exceptions import NoPermissionError
 
-from otpservice.adapters.redis_client import connect
 from otpservice.app import MAX_IN_FLIGHT
 from otpservice.apps import Apps
 from otpservice.server import gunicorn_settings
 from otpservice.settings import SETTINGS, Settings
+from otpservice.store.client import connect
 from tests.deploy.conftest import DEPLOY, compose, inherited, prepare
 from tests.e2e.conftest import running_service
 

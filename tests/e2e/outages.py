@@ -8,11 +8,11 @@ from pathlib import Path
 
 from standardwebhooks import Webhook
 
-from otpservice.adapters.hosted_route import VavasmsOtpRoute
-from otpservice.adapters.http_route import HttpRoute
-from otpservice.adapters.text_route import VavasmsTextRoute
-from otpservice.adapters.vavasms import VavasmsClient
-from tests.adapters.fake_provider import FakeProvider, after, answer, cut, drip, hang, reset
+from otpservice.routes.vavasms_otp import VavasmsOtpRoute
+from otpservice.routes.vavasms_text import VavasmsTextRoute
+from otpservice.routes.webhook import HttpRoute
+from otpservice.vavasms import VavasmsClient
+from tests.fake_provider import FakeProvider, after, answer, cut, drip, hang, reset
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 PAGE = Path(__file__).parents[2] / "docs" / "faults.md"

@@ -16,10 +16,10 @@ import pytest
 import urllib3
 from werkzeug.serving import make_server
 
-from otpservice.adapters.redis_client import connect
-from otpservice.adapters.redis_store import RedisStore
 from otpservice.app import create_app
 from otpservice.settings import Settings
+from otpservice.store.client import connect
+from otpservice.store.verifications import RedisStore
 from otpservice.verification.digest import Digester
 from otpservice.verification.errors import OutcomeUnknown, ProviderUnavailable
 from tests.conftest import KEYS, SECRET

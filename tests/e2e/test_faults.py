@@ -8,8 +8,8 @@ from contextlib import ExitStack
 import pytest
 from fakeredis import FakeRedis
 
-from otpservice.adapters.breaker import guarded
 from otpservice.app import create_app
+from otpservice.routes.breaker import guarded
 from otpservice.sandbox.faults import Fault
 from otpservice.settings import Settings
 from otpservice.verification.code import Code
@@ -17,7 +17,6 @@ from otpservice.verification.errors import ProviderUnavailable
 from otpservice.verification.owner import Owner
 from otpservice.verification.phone import PhoneNumber
 from otpservice.verification.routes import OutgoingCode
-from tests.adapters.fake_provider import FakeProvider, answer
 from tests.conftest import KEYS
 from tests.e2e.outages import (
     CHECK,
@@ -33,6 +32,7 @@ from tests.e2e.outages import (
     table,
     ways_to_fail,
 )
+from tests.fake_provider import FakeProvider, answer
 
 PHONE = "+2250709000001"
 ROUTES = ("vavasms-otp", "vavasms-text", "http")

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
-from otpservice.adapters.redis_client import connect
+from otpservice.store.client import connect
 from tests.conftest import KEYS, SECRET
 
 FLOWS = 200

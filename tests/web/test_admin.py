@@ -8,10 +8,10 @@ from fakeredis import FakeRedis
 from flask import Flask
 
 from otpservice import __version__
-from otpservice.adapters.redis_client import connect
-from otpservice.adapters.vavasms import Balance, Unavailable
 from otpservice.app import create_app
 from otpservice.settings import Settings
+from otpservice.store.client import connect
+from otpservice.vavasms import Balance, Unavailable
 from otpservice.verification.balance import BalanceReport
 from otpservice.web.admin import Vitals, admin_blueprint
 from otpservice.web.events import register_events

@@ -10,9 +10,9 @@ from flask import Flask, g, make_response, request
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from otpservice.adapters.redis_idempotency import RedisIdempotency
-from otpservice.adapters.scripts import Scripts
 from otpservice.apps import App
+from otpservice.store.idempotency import RedisIdempotency
+from otpservice.store.scripts import Scripts
 from otpservice.verification.errors import (
     NotFound,
     OutcomeUnknown,

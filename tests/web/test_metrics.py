@@ -11,12 +11,12 @@ from fakeredis import FakeRedis
 from prometheus_client.parser import text_string_to_metric_families
 
 from otpservice import __version__
-from otpservice.adapters.redis_client import connect
-from otpservice.adapters.vavasms import Balance
 from otpservice.app import create_app
 from otpservice.settings import Settings
+from otpservice.store.client import connect
+from otpservice.vavasms import Balance
 from otpservice.verification.errors import OutcomeUnknown
-from tests.adapters.fake_provider import FakeProvider, answer
+from tests.fake_provider import FakeProvider, answer
 from tests.web.conftest import PHONE
 
 ROOT = Path(__file__).parents[2]

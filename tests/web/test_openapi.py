@@ -11,10 +11,10 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 import otpservice
-from otpservice.adapters.redis_client import connect
-from otpservice.adapters.redis_store import RedisStore
 from otpservice.app import create_app
 from otpservice.settings import Settings
+from otpservice.store.client import connect
+from otpservice.store.verifications import RedisStore
 from otpservice.verification.digest import Digester
 from otpservice.verification.errors import OutcomeUnknown, ProviderRejected, ProviderUnavailable
 from otpservice.web.openapi import document

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from otpservice.adapters.redis_client import connect
+from otpservice.store.client import connect
 from otpservice.verification.errors import (
     NumberRefused,
     OutcomeUnknown,
