@@ -10,13 +10,19 @@ if ARGV[2] == 'unlock' and next(phone) then
 end
 local answer = { 'ok', lock_left(phone, now), run_of(phone, now), number(phone, 'total'),
   room(KEYS[2], now, 5) }
-for field, id in pairs(phone) do
+local owners = {}
+for field in pairs(phone) do
   if string.sub(field, 1, 7) == 'latest:' then
-    local record = read(sibling(KEYS[1], 'v', id))
-    if record.app then
-      answer[#answer + 1] = { id, record.app, record.purpose,
-        status(record, now, tonumber(ARGV[3]), tonumber(ARGV[4])) }
-    end
+    owners[#owners + 1] = field
+  end
+end
+table.sort(owners)
+for _, field in ipairs(owners) do
+  local id = phone[field]
+  local record = read(sibling(KEYS[1], 'v', id))
+  if record.app then
+    answer[#answer + 1] = { id, record.app, record.purpose,
+      status(record, now, tonumber(ARGV[3]), tonumber(ARGV[4])) }
   end
 end
 return answer
