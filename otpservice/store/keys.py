@@ -13,7 +13,7 @@ def verification_id(tag: str, token: bytes) -> str:
 
 
 def key_of(tag: str, kind: str, name: str) -> str:
-    """``otp:{tag}:kind:name``; the kinds are listed in ``lua/common.lua``."""
+    """``otp:{tag}:kind:name``; the kinds are listed in ``lua/lib/record.lua``."""
     return f"otp:{{{tag}}}:{kind}:{name}"
 
 

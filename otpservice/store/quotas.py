@@ -5,6 +5,7 @@ in one round trip; when one of them refuses, or the phone's own script does afte
 others took is given back. A crash in between leaves them counted, which is the safe side.
 """
 
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple
@@ -66,7 +67,7 @@ class _Counter(NamedTuple):
             return Call("budget", [self.key], [member, mode, self.budget])
         if self.record_only and mode == "spend":
             mode = "record"
-        return Call("quota", [self.key], [member, mode, *pairs(self.windows)])
+        return Call("quota", [self.key], [json.dumps(windows_of(self.windows)), member, mode])
 
     def give_back(self, member: str, answer: Sequence[Any]) -> Call | None:
         if answer[0] != "ok" and not self.record_only:
@@ -254,6 +255,6 @@ class SharedQuotas:
                 self._meter.would_refuse(limit.name)
 
 
-def pairs(windows: Sequence[Quota]) -> list[int]:
-    """Quotas as the scripts take them: amount and window in milliseconds, one after another."""
-    return [n for quota in windows for n in (quota.amount, quota.window * 1000)]
+def windows_of(windows: Sequence[Quota]) -> list[list[int]]:
+    """Quotas as the scripts take them, in JSON: pairs of amount and window in milliseconds."""
+    return [[quota.amount, quota.window * 1000] for quota in windows]

@@ -1,6 +1,7 @@
 """Lua scripts, several in one round trip."""
 
 import logging
+import re
 from collections.abc import Sequence
 from functools import cache
 from hashlib import sha1
@@ -24,6 +25,8 @@ _WAIT = "wait"
 # Milliseconds; well below the client's own timeout, so that Redis answers before the client gives
 # up. On one network a replica has a write in under a millisecond.
 _REPLICATED_WITHIN = 100
+
+_LUA = files("otpservice.store") / "lua"
 
 # Replies that mean the script changed state.
 _DECIDED = frozenset({"ok", "right", "wrong_code", "yes"})
@@ -49,7 +52,7 @@ class TooFewReplicas(StoreUnavailable):
 
 
 class Scripts:
-    """The scripts of ``lua/``, each with ``common.lua`` before it; threads may share it.
+    """The scripts of ``lua/``; threads may share it.
 
     Args:
         redis: a client that decodes nothing.
@@ -139,17 +142,23 @@ class Scripts:
     def _in_full(self, call: Call) -> Command:
         """The same by its text, which the server then knows by its digest."""
         _, _, *rest = self._by_digest(call)
-        return "EVAL", _texts()[call.script], *rest
+        return "EVAL", script_texts()[call.script], *rest
+
+
+def _with_needs(own: str) -> str:
+    """A script with the files of ``lua/lib/`` before it that its line ``-- Needs:`` names."""
+    needs = re.search(r"^-- Needs: (.+)$", own, re.MULTILINE)
+    names = needs[1].split(", ") if needs else []
+    return "".join([*((_LUA / "lib" / f"{name}.lua").read_text() for name in names), own])
 
 
 @cache
-def _texts() -> dict[str, str]:
-    lua = files("otpservice.store") / "lua"
-    common = (lua / "common.lua").read_text()
+def script_texts() -> dict[str, str]:
+    """Every script by its name, as Redis gets it."""
     return {
-        file.name.removesuffix(".lua"): common + file.read_text()
-        for file in lua.iterdir()
-        if file.name.endswith(".lua") and file.name != "common.lua"
+        file.name.removesuffix(".lua"): _with_needs(file.read_text())
+        for file in _LUA.iterdir()
+        if file.name.endswith(".lua")
     }
 
 
@@ -157,7 +166,7 @@ def _texts() -> dict[str, str]:
 def _digests() -> dict[str, str]:
     return {
         name: sha1(text.encode(), usedforsecurity=False).hexdigest()
-        for name, text in _texts().items()
+        for name, text in script_texts().items()
     }
 
 

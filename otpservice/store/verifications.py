@@ -1,5 +1,6 @@
 """The store on Redis or Valkey: every operation on shared state is one Lua script."""
 
+import json
 import logging
 import secrets
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from otpservice.store.client import Client
 from otpservice.store.generation import Epoch, epoch_keys
 from otpservice.store.keys import key_of, record_key, tag_of
 from otpservice.store.pumping import PumpingGuard
-from otpservice.store.quotas import SharedQuotas, Taken, pairs
+from otpservice.store.quotas import SharedQuotas, Taken, windows_of
 from otpservice.store.scripts import Call, Scripts, TooFewReplicas
 from otpservice.verification.code import Code
 from otpservice.verification.digest import Digester, PhoneDigest
@@ -94,8 +95,7 @@ class RedisStore:
         epoch: Epoch | None = None,
     ) -> None:
         self._digester = digester
-        self._policy = policy
-        self._quota = pairs(policy.phone_quota)
+        self._limits = json.dumps(_limits(policy))
         self._scripts = Scripts(redis, clock_offset=clock_offset, replicas=replicas, meter=meter)
         self._epoch = epoch or Epoch(self._scripts, epoch_keys(redis))
         self._meter = meter
@@ -115,9 +115,9 @@ class RedisStore:
         """Take one SMS out of all its limits, or raise and take nothing."""
         try:
             taken = self._shared.take_send(request, send_id)
-        except (QuotaExceeded, BudgetExhausted):
-            self.preview_send(request)  # the phone may have a better reason to refuse
-            raise
+        except (QuotaExceeded, BudgetExhausted) as refusal:
+            _, of_phone = self._preview_phone(request)
+            raise _first(refusal, of_phone) or refusal from None
         digest = self._where(request.phone)
         try:
             facts = self._reserve_phone(request, digest, send_id, "spend")
@@ -138,46 +138,43 @@ class RedisStore:
 
     def preview_send(self, request: SendRequest) -> bool:
         """Raise what ``reserve_send`` would raise, in the order callers are told it."""
-        refusals = [self._shared.preview_send(request)]
-        hosted = False
+        of_others = self._shared.preview_send(request)
+        hosted, of_phone = self._preview_phone(request)
+        if refusal := _first(of_others, of_phone):
+            raise refusal
+        return hosted
+
+    def _preview_phone(self, request: SendRequest) -> tuple[bool, OtpServiceError | None]:
+        """Whether a hosted route might send, and the phone's own reason to refuse."""
         try:
             (hosted,) = self._reserve_phone(request, self._where(request.phone), "", "preview")
         except StoreUnavailable:
             raise
         except OtpServiceError as refusal:
-            refusals.append(refusal)
-        found = [refusal for refusal in refusals if refusal]
-        if found:
-            raise min(found, key=lambda refusal: _ORDER.index(type(refusal)))
-        return bool(hosted)
+            return False, refusal
+        return bool(hosted), None
 
     def _reserve_phone(
         self, request: SendRequest, digest: PhoneDigest, send_id: str, mode: str
     ) -> list[Any]:
         """Run the phone's own script; returns what it answered."""
         new_id = secrets.token_hex(16)
-        policy = self._policy
         keys = [
             key_of(digest.tag, "p", digest.name),
             key_of(digest.tag, "s", digest.name),
             key_of(digest.tag, "v", new_id),
         ]
         args = [
+            self._limits,
             send_id,
             new_id,
             request.owner.app,
             request.owner.purpose,
             request.phone.e164,
             digest.name,
-            policy.code_ttl * 1000,
-            policy.resend_after * 1000,
-            policy.max_attempts,
-            self._hosted_life if request.hosted else 0,
-            self._patience,
+            int(request.hosted),
             self._digester.codes(request.code, digest.tag)[0] if request.code else "",
             mode,
-            int("phone" in self._policy.record_only),
-            *self._quota,
         ]
         call = Call("reserve_send", keys, args)
         preview = mode == "preview"
@@ -190,13 +187,12 @@ class RedisStore:
     def settle_send(self, reservation: SendReservation, sending: Sending) -> None:
         """Keep or give back what was taken."""
         args = [
+            self._limits,
             reservation.send_id,
             sending.outcome,
             sending.route,
             int(sending.hosted),
             "" if sending.hosted else sending.message_id,
-            self._policy.code_ttl * 1000,
-            self._policy.max_attempts,
         ]
         call = Call("settle_send", [record_key(reservation.id)], args)
         followups = []
@@ -223,16 +219,11 @@ class RedisStore:
         else:
             tag, key, purpose = tag_of(subject), record_key(subject), ""
         taken = self._shared.take_guess(address, attempt_id)
-        policy = self._policy
         args = [
+            self._limits,
             attempt_id,
             owner.app,
             purpose,
-            policy.code_ttl * 1000,
-            policy.max_attempts,
-            policy.lockout_failures,
-            policy.lockout_seconds * 1000,
-            policy.lockout_total,
             *self._digester.codes(code, tag),
         ]
         try:
@@ -297,20 +288,6 @@ class RedisStore:
         """Return if Redis answers, and lets itself be written to."""
         self._epoch.look()
 
-    @property
-    def _patience(self) -> int:
-        """Milliseconds one call to the provider may take."""
-        return ceil(self._policy.provider_timeout * 1000)
-
-    @property
-    def _hosted_life(self) -> int:
-        """Milliseconds from its reservation in which a hosted code may be alive.
-
-        The provider counts in whole minutes, from when it makes the code: that may be at the very
-        end of the call.
-        """
-        return ceil(self._policy.code_ttl / 60) * 60_000 + self._patience
-
     def _where(self, phone: PhoneNumber) -> PhoneDigest:
         """The digest a phone's state stands under: the older secret's for as long as any does."""
         newest, *older = self._digester.phones(phone)
@@ -331,27 +308,12 @@ class RedisStore:
     def _settle(
         self, reservation: AttemptReservation, outcome: str, digest: str, followups: Taken
     ) -> list[list[Any]]:
-        args = [
-            reservation.attempt_id,
-            outcome,
-            self._policy.code_ttl * 1000,
-            self._policy.max_attempts,
-            self._policy.lockout_failures,
-            self._policy.lockout_total,
-            digest,
-        ]
+        args = [self._limits, reservation.attempt_id, outcome, digest]
         call = Call("settle_attempt", [record_key(reservation.id)], args)
         return self._scripts.run([call], followups, replicated=outcome == "yes")
 
     def _read(self, app: str, id: str, action: str) -> Verification:
-        args = [
-            app,
-            self._policy.code_ttl * 1000,
-            self._policy.max_attempts,
-            self._policy.resend_after * 1000,
-            action,
-            *self._quota,
-        ]
+        args = [self._limits, app, action]
         ((result, *facts),) = self._scripts.run([Call("read", [record_key(id)], args)])
         if result != "ok":
             raise NotFound
@@ -360,6 +322,33 @@ class RedisStore:
     def _phone(self, phone: PhoneNumber, action: str) -> PhoneState:
         digest = self._where(phone)
         keys = [key_of(digest.tag, kind, digest.name) for kind in ("p", "s")]
-        args = [action, self._policy.code_ttl * 1000, self._policy.max_attempts, *self._quota]
+        args = [self._limits, action]
         ((_, *facts),) = self._scripts.run([Call("phone", keys, args)])
         return phone_state(digest.tag, facts)
+
+
+def _first(*refusals: OtpServiceError | None) -> OtpServiceError | None:
+    """Of several reasons to refuse the one that callers hear."""
+    found = [refusal for refusal in refusals if refusal]
+    return min(found, key=lambda refusal: _ORDER.index(type(refusal)), default=None)
+
+
+def _limits(policy: Policy) -> dict[str, Any]:
+    """The policy as ``lua/lib/record.lua`` describes it."""
+    patience = ceil(policy.provider_timeout * 1000)
+    return {
+        "ttl": policy.code_ttl * 1000,
+        "max_attempts": policy.max_attempts,
+        "cooldown": policy.resend_after * 1000,
+        "quota": windows_of(policy.phone_quota),
+        "record_only": "phone" in policy.record_only,
+        # The provider counts in whole minutes, from when it makes the code: perhaps at the very
+        # end of the call.
+        "life": ceil(policy.code_ttl / 60) * 60_000 + patience,
+        "patience": patience,
+        "lockout": {
+            "failures": policy.lockout_failures,
+            "length": policy.lockout_seconds * 1000,
+            "total": policy.lockout_total,
+        },
+    }

@@ -1,17 +1,21 @@
 """A Redis client that runs every script twice, and what the two runs are compared by."""
 
 import time
-from importlib.resources import files
+
+from otpservice.store.scripts import script_texts
 
 # Seconds between the two runs: what a script writes of the clock differs by then.
 APART = 0.005
 # Milliseconds by which times to live and ages may differ.
 TOLERANCE = 1000
 
-LUA = files("otpservice.store") / "lua"
-
 # Scripts that answer a second run with another word, which their callers take for the first.
 SECOND_WORDS = {"settle_send": b"again", "inbound_keep": b"again"}
+
+# What only a first run answers, by its place after the word: the lock that the guess started, that
+# a quota only recorded, and the state before a cancel or an unlock. Callers log these or tell the
+# person who asked; none decides by them.
+FIRST_ONLY = {"reserve_attempt": [-1], "reserve_send": [5], "read": [0], "phone": [0, 1, 2]}
 
 
 class RunsTwice:
@@ -30,10 +34,8 @@ class RunsTwice:
         self.compare = compare
         self.seen = set()
         self.names = {}
-        common = (LUA / "common.lua").read_text()
-        for file in LUA.iterdir():
-            digest = redis.script_load(common + file.read_text())
-            self.names[digest] = file.name.removesuffix(".lua")
+        for name, text in script_texts().items():
+            self.names[redis.script_load(text)] = name
 
     def pipeline(self, *, transaction):
         assert not transaction
@@ -82,7 +84,11 @@ def databases(name, first, second):
 def answers(name, first, second):
     """The second run's answer is the first's."""
     (result, *facts), _ = first
-    assert agree([SECOND_WORDS.get(name, result), *facts], second[0]), f"{name}: {first}, {second}"
+    (word, *later), _ = second
+    if result in {b"ok", b"wrong_code"} and len(facts) > 1:  # not a preview's
+        for place in FIRST_ONLY.get(name, ()):
+            facts[place] = later[place]
+    assert agree([SECOND_WORDS.get(name, result), *facts], [word, *later]), f"{name}: {first}"
 
 
 def agree(first, second):

@@ -4,7 +4,6 @@ import re
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from importlib.resources import files
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,8 +17,6 @@ from otpservice.verification.pumping import DAY_MS, HOUR_MS, Budget, Tally
 from tests.conftest import SECRET
 
 MINUTE_MS = 60_000
-LUA = files("otpservice.store") / "lua"
-COMMON = (LUA / "common.lua").read_text()
 
 
 class Door:

@@ -282,37 +282,12 @@ STORIES = [
 ]
 
 
-# Stories whose second run fails, in scripts that are being rewritten.
-CHANGED = {
-    an_unlocked_phone: "phone.lua writes the time of the unlock again",
-}
-ANSWERED_OTHERWISE = {
-    a_hosted_login: "settle_attempt.lua answers 0, as if another guess had been approved before",
-    a_guess_that_came_too_late: "settle_attempt.lua answers 0, as in a_hosted_login",
-    a_lock_and_a_look_at_it: "reserve_attempt.lua does not say again which lock the guess started",
-    an_unlocked_phone: "phone.lua answers with the state after the unlock, not before",
-    a_quota_that_only_records: "reserve_send.lua does not say again that the quota was used up",
-    a_verification_that_is_read_and_canceled: "read.lua answers that it was canceled before",
-}
-
-
-def stories(failing):
-    def param(story):
-        reason = failing.get(story)
-        marks = (
-            [pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason)] if reason else []
-        )
-        return pytest.param(story, id=story.__name__, marks=marks)
-
-    return [param(story) for story in STORIES]
-
-
-@pytest.mark.parametrize("story", stories(CHANGED))
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
 def test_a_second_run_changes_nothing(story, valkey):
     story(World(RunsTwice(valkey, databases)))
 
 
-@pytest.mark.parametrize("story", stories(ANSWERED_OTHERWISE))
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
 def test_a_second_run_answers_as_the_first(story, valkey):
     story(World(RunsTwice(valkey, answers)))
 
@@ -322,4 +297,4 @@ def test_every_script_is_in_a_story(valkey):
     for story in STORIES:
         valkey.flushall()
         story(World(redis))
-    assert set(redis.names.values()) - redis.seen == {"common"}
+    assert set(redis.names.values()) - redis.seen == set()

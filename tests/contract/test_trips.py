@@ -1,11 +1,10 @@
 """Round trips of the store, and what rides along with a decision."""
 
-from importlib.resources import files
-
 import pytest
 
 from otpservice.meter import Meter
 from otpservice.store.pumping import PumpingGuard
+from otpservice.store.scripts import script_texts
 from otpservice.store.verifications import RedisStore
 from otpservice.verification.code import Code
 from otpservice.verification.digest import Digester
@@ -17,8 +16,6 @@ from tests.conftest import SECRET
 
 OWNER = Owner("portal", "login")
 CODE, OTHER = Code("123456"), Code("000000")
-LUA = files("otpservice.store") / "lua"
-COMMON = (LUA / "common.lua").read_text()
 ADDRESS = "192.0.2.1"
 
 
@@ -44,8 +41,8 @@ def guard():
 
 @pytest.fixture
 def store(redis, trips, guard):
-    for file in LUA.iterdir():  # loading one for the first time is a trip more
-        redis.script_load(COMMON + file.read_text())
+    for text in script_texts().values():  # loading one for the first time is a trip more
+        redis.script_load(text)
     policy = Policy(address_failure_quota=(Quota(1, 3600),))
     return RedisStore(redis, Digester([SECRET]), policy, guard=guard, meter=trips)
 

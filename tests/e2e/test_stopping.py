@@ -288,7 +288,7 @@ def test_guesses_stay_counted_when_the_worker_that_counted_them_is_killed(run_se
 
 def test_another_version_takes_over_under_load_and_nobody_notices(run_service, valkey, tmp_path):
     shutil.copytree(ROOT / "otpservice", tmp_path / "otpservice")
-    with (tmp_path / "otpservice/store/lua/common.lua").open("a") as common:
+    with (tmp_path / "otpservice/store/lua/lib/base.lua").open("a") as common:
         common.write("-- the next version\n")  # scripts go by their hash: these are all new ones
     with run_service(**OPEN) as old, run_service(directory=tmp_path, **OPEN) as new:
         old.fault("otp/send", "delay", delay_ms=100, times=None)

@@ -1,4 +1,5 @@
 -- Count one SMS that was sent.
+-- Needs: base
 -- KEYS  account, days
 --       Mark: STRING <days>:<send id>, for a minute: a second run counts nothing.
 -- ARGV  offset, send id

@@ -1,4 +1,5 @@
 -- Keep what the provider said of the account, or why it could not be asked.
+-- Needs: base
 -- KEYS  account
 -- ARGV  offset, id of the look that asked, then 'said', amount, currency, '1' low or '0';
 --       or 'failed', problem

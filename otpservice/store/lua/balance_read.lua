@@ -1,4 +1,5 @@
 -- What is known of the provider's account, and whether it is the caller's turn to ask.
+-- Needs: base
 -- KEYS  account, days (both of the tag {balance})
 -- ARGV  offset, milliseconds between two calls, 'ask' or 'look', id of this look
 -- Gives { 'ask' or 'known', amount, currency, age in milliseconds, problem, today, days }; amount,

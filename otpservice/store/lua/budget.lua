@@ -1,4 +1,5 @@
 -- Spend one SMS of a budget for the UTC day.
+-- Needs: base
 -- KEYS  budget: HASH of SMS by day
 --       Mark: STRING <budget>:<send id>, the day it was taken from. A second run finds it and takes
 --       nothing; budget_back removes it.

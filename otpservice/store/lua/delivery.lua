@@ -1,4 +1,5 @@
 -- Keep what the provider says of the last SMS, until it is asked again.
+-- Needs: base
 -- KEYS  record
 -- ARGV  offset, the provider's name for the SMS, its word
 local SECOND_RUN = 10000 -- the provider is asked less often: the same word so soon is a second run

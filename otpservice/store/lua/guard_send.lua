@@ -1,5 +1,6 @@
 -- Weigh one more SMS to a country or a block of 1,000 numbers against its budget of unconfirmed
 -- ones, and count it. The rule is told in otpservice/verification/pumping.py.
+-- Needs: base
 -- KEYS  subject
 -- ARGV  offset, send id, 'spend' or 'preview' (writes nothing), '1' enforce or '0' only record,
 --       since when there is history: 'own', or milliseconds (0: none is known),

@@ -1,5 +1,6 @@
 -- Say how an SMS that guard_send counted came out: taken back, or confirmed, or not confirmed after
 -- all. A second run within a minute changes nothing; otherwise the caller settles each SMS once.
+-- Needs: base
 -- KEYS  subject
 -- ARGV  offset, id of the send or of the guess, when the SMS was reserved,
 --       'back', 'confirmed' or 'unconfirmed'

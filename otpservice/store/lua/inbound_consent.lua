@@ -1,4 +1,5 @@
 -- Whether the holder of a phone wants no SMS: say so, or do what one of their messages asks.
+-- Needs: base
 -- KEYS  opt-out: STRING otp:{tag}:o:<digest>, there if the holder said STOP; message (not for 'ask')
 -- ARGV  offset, 'stop', 'start' or 'ask', milliseconds to remember the message (not for 'ask')
 -- Gives 'out' or 'in'. A message delivered again must not undo what a later one asked for.

@@ -1,4 +1,5 @@
 -- Keep an incoming SMS, once for each message id.
+-- Needs: base
 -- KEYS  seen: what the message with this id was; texts: STREAM of what is kept
 -- ARGV  offset, fingerprint of sender and wish, milliseconds to remember the id, fields and values
 -- Gives 'new', 'again', or 'other': the id was that of another message, nothing was kept.

@@ -1,11 +1,9 @@
 -- Count a guess before anything is asked; decide it, if the code is one of ours.
+-- Needs: base, record, failures
 -- KEYS  record (by id) or phone (by number)
--- ARGV  offset, attempt id, app, purpose or '' (by id), ttl, max attempts,
---       lockout failures, lockout milliseconds, lockout total, digests of the code
-local now = clock(ARGV[1])
-local attempt_id, app, purpose = ARGV[2], ARGV[3], ARGV[4]
-local ttl, max_attempts = tonumber(ARGV[5]), tonumber(ARGV[6])
-local lockout = { failures = tonumber(ARGV[7]), length = tonumber(ARGV[8]), total = tonumber(ARGV[9]) }
+-- ARGV  offset, policy, attempt id, app, purpose or '' (by id), digests of the code
+local now, policy = clock(ARGV[1]), cjson.decode(ARGV[2])
+local attempt_id, app, purpose = ARGV[3], ARGV[4], ARGV[5]
 
 local key = KEYS[1]
 if purpose ~= '' then
@@ -29,7 +27,7 @@ end
 local lock = 0 -- that this guess starts
 
 local function wrong()
-  return { 'wrong_code', id, math.max(0, max_attempts - number(record, 'attempts')), lock }
+  return { 'wrong_code', id, math.max(0, policy.max_attempts - number(record, 'attempts')), lock }
 end
 
 local function ask()
@@ -46,7 +44,7 @@ end
 
 local phone_key = sibling(key, 'p', record.pd)
 local phone = read(phone_key)
-local now_is = status(record, now, ttl, max_attempts)
+local now_is = status(record, now, policy)
 if now_is == 'approved' or now_is == 'canceled' or now_is == 'expired' then
   return { now_is, id }
 end
@@ -59,7 +57,7 @@ if now_is == 'attempts_exhausted' then
 end
 
 local given = {}
-for i = 10, #ARGV do
+for i = 6, #ARGV do
   given[ARGV[i]] = true
 end
 
@@ -84,7 +82,7 @@ local function is_good()
 end
 
 if is_good() then
-  approve(key, record, phone_key, now, attempt_id, ttl, max_attempts)
+  approve(key, record, phone_key, now, attempt_id, policy)
   return right()
 end
 
@@ -112,9 +110,9 @@ end
 
 record.attempts = whole(number(record, 'attempts') + 1)
 redis.call('HSET', key, 'attempts', record.attempts)
-lock = count_failure(phone_key, phone, now, lockout)
+lock = count_failure(phone_key, phone, now, policy.lockout)
 keep_phone(phone_key)
-keep_record(key, record, now, ttl, max_attempts)
+keep_record(key, record, now, policy)
 if used() or not is_providers() then
   redis.call('HSET', key, 'a:' .. attempt_id, '0')
   return wrong()

@@ -1,19 +1,22 @@
 -- Say how a counted guess came out. A guess is settled once; the first yes of a verification wins.
+-- Needs: base, record, failures
 -- KEYS  record
--- ARGV  offset, attempt id, 'yes', 'no', 'back' or 'unknown', ttl, max attempts,
---       lockout failures, lockout total, digest of the code
--- After a yes it answers with the time of the approval and 1 the first time, else 0.
-local now = clock(ARGV[1])
-local attempt_id, outcome = ARGV[2], ARGV[3]
-local ttl, max_attempts = tonumber(ARGV[4]), tonumber(ARGV[5])
-local lockout = { failures = tonumber(ARGV[6]), total = tonumber(ARGV[7]) }
+-- ARGV  offset, policy, attempt id, 'yes', 'no', 'back' or 'unknown', digest of the code
+-- After a yes it answers with the time of the approval.
+local now, policy = clock(ARGV[1]), cjson.decode(ARGV[2])
+local attempt_id, outcome = ARGV[3], ARGV[4]
 local record = read(KEYS[1])
 if not record.app then
   return { 'not_found' }
 end
 
-local function attempts_left()
-  return math.max(0, max_attempts - number(record, 'attempts'))
+local function answer()
+  if outcome ~= 'yes' then
+    return { outcome, math.max(0, policy.max_attempts - number(record, 'attempts')) }
+  elseif record.approved_by == attempt_id then
+    return { 'yes', number(record, 'approved_at') }
+  end
+  return { record.state }
 end
 
 local function forget_used(phone_key, phone)
@@ -26,10 +29,7 @@ end
 
 local counted_at = tonumber(record['a:' .. attempt_id] or '0')
 if counted_at == 0 then -- settled before, and the answer was lost
-  if record.approved_by == attempt_id then
-    return { 'yes', number(record, 'approved_at'), 0 }
-  end
-  return { outcome == 'yes' and record.state or outcome, attempts_left() }
+  return answer()
 end
 redis.call('HDEL', KEYS[1], 'a:' .. attempt_id)
 
@@ -38,7 +38,7 @@ local phone = read(phone_key)
 if outcome == 'no' then
   redis.call('HDEL', KEYS[1], 'unknown')
 else
-  take_out_failure(phone_key, phone, counted_at, lockout)
+  take_out_failure(phone_key, phone, counted_at, policy.lockout)
 end
 if outcome == 'unknown' then
   local lost_at = math.max(counted_at, number(record, 'lost_at'))
@@ -47,18 +47,14 @@ elseif outcome == 'back' then
   record.attempts = whole(number(record, 'attempts') - 1)
   redis.call('HSET', KEYS[1], 'attempts', record.attempts)
   if record.state == 'pending' then
-    keep_record(KEYS[1], record, now, ttl, max_attempts)
+    keep_record(KEYS[1], record, now, policy)
   end
-elseif outcome == 'yes' then
-  if record.state ~= 'pending' then
-    return { record.state }
-  end
+elseif outcome == 'yes' and record.state == 'pending' then
   forget_used(phone_key, phone)
   local _, dead_at = hosted_codes(record, counted_at)
-  redis.call('HSET', phone_key, 'used:' .. ARGV[8], whole(dead_at))
+  redis.call('HSET', phone_key, 'used:' .. ARGV[5], whole(dead_at))
   redis.call('HSET', KEYS[1], 'yes_at', whole(counted_at))
-  approve(KEYS[1], record, phone_key, now, attempt_id, ttl, max_attempts)
-  return { 'yes', now, 1 }
+  approve(KEYS[1], record, phone_key, now, attempt_id, policy)
 end
 keep_phone(phone_key)
-return { outcome, attempts_left() }
+return answer()

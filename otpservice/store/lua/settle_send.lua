@@ -1,10 +1,10 @@
 -- Say how a reserved SMS came out. A send is settled once; a second time changes nothing.
+-- Needs: base, record
 -- KEYS  record
--- ARGV  offset, send id, 'sent', 'unknown' or 'back', route, '1' if it is hosted else '0',
---       the provider's name for the SMS, ttl, max attempts
-local now = clock(ARGV[1])
-local send_id, outcome, route, hosted = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local ttl, max_attempts = tonumber(ARGV[7]), tonumber(ARGV[8])
+-- ARGV  offset, policy, send id, 'sent', 'unknown' or 'back', route, '1' if it is hosted else '0',
+--       the provider's name for the SMS
+local now, policy = clock(ARGV[1]), cjson.decode(ARGV[2])
+local send_id, outcome, route, hosted, message = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local record = read(KEYS[1])
 local reserved_at = tonumber(record['s:' .. send_id])
 if not reserved_at then
@@ -49,8 +49,8 @@ if outcome ~= 'back' then
     record.sent = whole(reserved_at)
     redis.call('HSET', KEYS[1], 'sent', record.sent)
     redis.call('HDEL', KEYS[1], 'message', 'delivery', 'delivery_at')
-    if ARGV[6] ~= '' then
-      redis.call('HSET', KEYS[1], 'message', ARGV[6])
+    if message ~= '' then
+      redis.call('HSET', KEYS[1], 'message', message)
     end
   end
   if hosted == '1' then
@@ -83,7 +83,7 @@ else
     end
   end
   if record.state == 'pending' or record.state == 'failed' then
-    keep_record(KEYS[1], record, now, ttl, max_attempts)
+    keep_record(KEYS[1], record, now, policy)
   end
 end
 return { 'ok' }
