@@ -5,6 +5,6 @@ from gevent import monkey
 
 monkey.patch_all()
 
-from otpservice.server import application
+from otpservice.runtime.serve import application
 
 app = application()

@@ -16,7 +16,9 @@ def add_boot(table: Table, stack: Stack, redis_url: str, rounds: int) -> None:
     """Import, and from the command to the first answer."""
     table.section("Start")
     bare = median(_import("pass") for _ in range(rounds))
-    imported = median(_import("import otpservice.app, otpservice.server") for _ in range(rounds))
+    imported = median(
+        _import("import otpservice.app, otpservice.runtime.serve") for _ in range(rounds)
+    )
     note = f"{imported - bare:.2f} s, of a Python that starts in {bare:.2f} s"
     table.add(Line("import of the service", note=note, figures={"seconds": imported - bare}))
     boots = []

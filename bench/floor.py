@@ -16,7 +16,7 @@ from redis import BlockingConnectionPool, Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from otpservice.server import Server, gunicorn_settings, settings_or_exit
+from otpservice.runtime.serve import Server, gunicorn_settings, settings_or_exit
 from otpservice.settings import Settings
 
 _SCRIPT = """

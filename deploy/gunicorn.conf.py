@@ -1,7 +1,7 @@
 """For ``gunicorn -c deploy/gunicorn.conf.py wsgi:app``; `otpservice serve` needs no file.
 
-The settings and their reasons are in ``otpservice/server.py``. What is given on gunicorn's command
-line, such as ``--bind`` and ``--workers``, wins.
+The settings and their reasons are in ``otpservice/runtime/serve.py``. What is given on gunicorn's
+command line, such as ``--bind`` and ``--workers``, wins.
 """
 
 # ruff: noqa: E402 - what is imported before the patch would block all requests when it waits
@@ -9,6 +9,6 @@ from gevent import monkey
 
 monkey.patch_all()
 
-from otpservice.server import gunicorn_settings, settings_once
+from otpservice.runtime.serve import gunicorn_settings, settings_once
 
 globals().update(gunicorn_settings(settings_once()))

@@ -11,7 +11,7 @@ from redis.exceptions import NoPermissionError
 
 from otpservice.app import MAX_IN_FLIGHT
 from otpservice.apps import Apps
-from otpservice.server import gunicorn_settings
+from otpservice.runtime.serve import gunicorn_settings
 from otpservice.settings import SETTINGS, Settings
 from otpservice.store.client import connect
 from tests.deploy.conftest import DEPLOY, compose, inherited, prepare

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from otpservice.app import MAX_IN_FLIGHT
-from otpservice.server import gunicorn_settings
+from otpservice.runtime.serve import gunicorn_settings
 from otpservice.settings import SETTINGS, Settings
 from tests.deploy.conftest import DEPLOY
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from otpservice.commands.printing import as_json, echo_json, parsed
+from otpservice.cli.printing import as_json, echo_json, parsed
 
 if TYPE_CHECKING:
     from otpservice.settings import Settings
@@ -24,11 +24,11 @@ def lookup(phone: str, as_json: bool) -> None:
 
     Numbers are read as people write them. Nothing is changed, and no code is ever shown.
     """
-    from otpservice import support
+    from otpservice.cli import phones
 
     with _asking() as settings:
         (number,) = parsed([phone], settings.default_region)
-        state = support.lookup(settings, number)
+        state = phones.lookup(settings, number)
     if as_json:
         echo_json(_state(number, state))
     else:
@@ -43,11 +43,11 @@ def unlock(phone: str) -> None:
     Make sure first that the person asking holds the phone: it means more guesses for whoever has
     been guessing. Logged with your user name.
     """
-    from otpservice import support
+    from otpservice.cli import phones
 
     with _asking() as settings:
         (number,) = parsed([phone], settings.default_region)
-        before = support.unlock(settings, number)
+        before = phones.unlock(settings, number)
     failures = before.failures_in_all
     click.echo(f"{number.masked} was {_lock(before)}, after {failures} failures in a row.")
     click.echo("It is not locked any more, and its failures are forgotten.")
@@ -61,10 +61,10 @@ def inbox(last: int, as_json: bool) -> None:
 
     They come by POST /webhooks/vavasms/TOKEN, see OTPSERVICE_INBOUND_TOKEN.
     """
-    from otpservice import support
+    from otpservice.cli import phones
 
     with _asking() as settings:
-        texts = support.inbox(settings, last)
+        texts = phones.inbox(settings, last)
     if as_json:
         echo_json({"messages": [_text(sms) for sms in texts]})
     else:
@@ -75,7 +75,7 @@ def inbox(last: int, as_json: bool) -> None:
 def _asking() -> "Iterator[Settings]":
     """The settings; that Redis is away becomes one line on standard error."""
     from otpservice.logs import configure_logging
-    from otpservice.server import settings_or_exit
+    from otpservice.runtime.serve import settings_or_exit
     from otpservice.verification.errors import StoreUnavailable
 
     settings = settings_or_exit()

@@ -5,7 +5,7 @@ import resource
 
 import pytest
 
-from otpservice import machine
+from otpservice.runtime import machine
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 import pytest
 
-from otpservice import machine, server
+from otpservice.runtime import machine
+from otpservice.runtime import serve as server
 from otpservice.settings import Settings
 
 

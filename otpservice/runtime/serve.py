@@ -10,17 +10,17 @@ from typing import Any, NoReturn
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
-from otpservice import machine
 from otpservice.app import MAX_IN_FLIGHT, create_app
 from otpservice.logs import configure_logging, logging_config
-from otpservice.settings import Settings
-from otpservice.stopping import (
+from otpservice.runtime import machine
+from otpservice.runtime.stopping import (
     LAST_REQUEST_SECONDS,
     Worker,
     announce_stop,
     body_deadline,
     is_stopping,
 )
+from otpservice.settings import Settings
 from otpservice.store.client import connect
 from otpservice.verification.errors import InvalidSettings
 from otpservice.web import metric_files

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from otpservice.commands.printing import as_json, echo_json, parsed
+from otpservice.cli.printing import as_json, echo_json, parsed
 
 if TYPE_CHECKING:
     from otpservice.settings import Settings
@@ -85,7 +85,7 @@ def _provider() -> "Iterator[tuple[Settings, VavasmsClient]]":
     """The settings and their VavaSMS account; its errors become one line on standard error."""
     from otpservice.app import vavasms_client
     from otpservice.doctor import provider_problem
-    from otpservice.server import settings_or_exit
+    from otpservice.runtime.serve import settings_or_exit
     from otpservice.vavasms import VavasmsError
 
     settings = settings_or_exit()

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from otpservice import __version__
-from otpservice.bind import Address, HostPort, require_free
-from otpservice.commands.printing import as_json, echo_json
-from otpservice.commands.provider import balance, sms
-from otpservice.commands.support import inbox, lookup, unlock
+from otpservice.cli.bind import Address, HostPort, require_free
+from otpservice.cli.printing import as_json, echo_json
+from otpservice.cli.provider import balance, sms
+from otpservice.cli.support import inbox, lookup, unlock
 
 if TYPE_CHECKING:
     from otpservice.sandbox import SandboxServer
@@ -59,9 +59,9 @@ def serve(bind: Address, workers: int | None, requests: int) -> None:
 
     monkey.patch_all()  # first: what is imported unpatched would block all requests when it waits
 
-    from otpservice import server
+    from otpservice.runtime import serve as runtime
 
-    server.serve(str(bind), workers, requests)
+    runtime.serve(str(bind), workers, requests)
 
 
 @main.command()
@@ -170,7 +170,3 @@ def demo(once: bool) -> None:
     from otpservice.demo.run import run_demo
 
     sys.exit(run_demo(once=once))
-
-
-if __name__ == "__main__":
-    main(prog_name="otpservice")
