@@ -4,28 +4,35 @@
 sent by another route, and whether a guess stays counted.
 """
 
-import http
 import http.client
-import io
 import ipaddress
-import re
-import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from threading import Lock, Thread
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any
 
 from urllib3 import HTTPConnectionPool, HTTPResponse, Timeout
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ClosedPoolError, HTTPError, LocationParseError
-from urllib3.util import Url, parse_url, wait_for_read, wait_for_write
-from urllib3.util.response import assert_header_parsing
+from urllib3.util import Url, parse_url
 
-MAX_ANSWER = 64 * 1024
-"""Bytes of one answer, head included; the longest on the provider's page has about 250."""
+from otpservice.transport.answer import MAX_ANSWER, Answer
+from otpservice.transport.errors import AnswerLost, NoConnection
+from otpservice.transport.server import Server
+
+__all__ = [
+    "MAX_ANSWER",
+    "MAX_IDLE",
+    "MAX_TRIES",
+    "NOT_DONE",
+    "TURNED_AWAY",
+    "AnswerLost",
+    "NoConnection",
+    "Reply",
+    "Transport",
+]
 
 MAX_TRIES = 2
 """Tries to connect. Nothing was sent by the first, so the second repeats nothing."""
@@ -39,31 +46,6 @@ TURNED_AWAY = frozenset({429, 503})
 
 NOT_DONE = frozenset({*range(300, 400), 404, 405, 413})
 """HTTP statuses that mean that the server did nothing: not here, not so, not that much."""
-
-# Servers and clients read folded headers, and lines that end in any other way, differently.
-_LINE = re.compile(
-    rb"(HTTP/1\.[01] [0-9]{3}( [^\r\n]*)?"  # status line
-    rb"|[!-9;-~]+:[^\r\n\0]*"  # header or trailer
-    rb"|[0-9A-Fa-f]+[ \t]*(;[^\r\n]*)?"  # size of a chunk
-    rb")?\r\n"
-)
-
-T = TypeVar("T")
-
-
-class NoConnection(Exception):
-    """No connection was made, so not one byte of the request left."""
-
-
-class AnswerLost(Exception):
-    """The request or a part of it may have left, and no complete answer came back.
-
-    ``status`` is the answer's if its head was complete and only the body was lost; else None.
-    """
-
-    def __init__(self, reason: str, status: int | None = None) -> None:
-        super().__init__(reason)
-        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +94,7 @@ class Transport:
             "User-Agent": "otpservice",
         }
         tls = _checking(ssl_context) if target.scheme == "https" else None
-        server = _Server((target.host or "").strip("[]"), target.port or (443 if tls else 80), tls)
+        server = Server((target.host or "").strip("[]"), target.port or (443 if tls else 80), tls)
         self._pool = _Pool(
             server.name, maxsize=pool_size, retries=False, server=server, max_idle=max_idle
         )
@@ -174,140 +156,12 @@ class Transport:
         raise AnswerLost(failure, status)
 
 
-class _Server:
-    """Makes connected sockets to ``name``, with TLS if there is a context for it."""
-
-    def __init__(self, name: str, port: int, tls: ssl.SSLContext | None) -> None:
-        self.name = name
-        self._port = port
-        self._tls = tls
-        self._lock = Lock()
-        self._look_up = Thread()
-        self._found: list[tuple[Any, ...]] = []
-
-    def connect(self, timeout: float) -> socket.socket:
-        """Connect to the first address that takes the connection.
-
-        Raises:
-            NoConnection: none did, or not in time.
-        """
-        reason, deadline = "NoAddress", monotonic() + timeout
-        addresses = self._addresses(timeout)
-        for position, address in enumerate(addresses):
-            # An address that swallows packets leaves the others their share of the time.
-            share = (deadline - monotonic()) / (len(addresses) - position)
-            try:
-                return self._open(address, monotonic() + share)
-            except (OSError, ValueError) as error:
-                reason = type(error).__name__
-        raise NoConnection(reason)
-
-    def _addresses(self, timeout: float) -> list[tuple[Any, ...]]:
-        # getaddrinfo takes no timeout and cannot be interrupted, so a thread runs it. All callers
-        # wait for the same one: gevent looks names up in ten threads, and Redis needs some too.
-        with self._lock:
-            if not self._look_up.is_alive():
-                self._found = []
-                self._look_up = Thread(target=self._find, args=(self._found,), daemon=True)
-                self._look_up.start()
-            look_up, found = self._look_up, self._found
-        look_up.join(timeout)
-        return list(found)
-
-    def _find(self, found: list[tuple[Any, ...]]) -> None:
-        with suppress(OSError, UnicodeError):
-            entries = socket.getaddrinfo(self.name, self._port, type=socket.SOCK_STREAM)
-            found.extend(address for *_, address in entries)
-
-    def _open(self, address: tuple[Any, ...], deadline: float) -> socket.socket:
-        if (timeout := deadline - monotonic()) <= 0:
-            raise TimeoutError
-        sock = socket.create_connection(address[:2], timeout)
-        try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._tls:
-                # Under gevent a timeout holds for each read of a handshake, not for all of it.
-                sock.settimeout(0)
-                sock = self._tls.wrap_socket(
-                    sock, server_hostname=self.name.rstrip("."), do_handshake_on_connect=False
-                )
-                _in_time(sock, deadline, sock.do_handshake)
-        except BaseException:
-            sock.close()
-            raise
-        return sock
-
-
-class _Wire(io.RawIOBase):
-    """The bytes of one answer, all within the timeout that ``sock`` has when it is made.
-
-    A socket's timeout holds for each read, so a server that sends a byte at a time never meets it.
-    urllib3 sets it to what is left of the call before it makes an answer.
-    """
-
-    def __init__(self, sock: socket.socket, raw: io.RawIOBase) -> None:
-        self._sock = sock
-        self._raw = raw
-        self._room = MAX_ANSWER
-        self._deadline = monotonic() + (sock.gettimeout() or 0)
-        sock.settimeout(0)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:  # noqa: ANN401
-        count = _in_time(self._sock, self._deadline, lambda: self._sock.recv_into(buffer))
-        self._room -= count
-        if self._room < 0:
-            raise http.client.HTTPException("too large")
-        return count
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class _Lines(io.BufferedReader):
-    """Gives ``http.client`` the head of an answer and its chunks' sizes, line by line."""
-
-    def readline(self, size: int | None = -1, /) -> bytes:
-        line = super().readline(size)
-        if not _LINE.fullmatch(line):
-            raise http.client.HTTPException("malformed or cut")
-        return line
-
-
-class _Answer(http.client.HTTPResponse):
-    """An answer that can be read in one way only.
-
-    ``http.client`` takes a negative length, two lengths, or a length beside chunks for a 200, and a
-    head that was cut off for a complete one.
-    """
-
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        super().__init__(sock, *args, **kwargs)
-        self.fp = _Lines(_Wire(sock, self.fp.detach()))
-
-    def begin(self) -> None:
-        super().begin()
-        # urllib3 does this too, but only logs what it finds, with lines of the answer.
-        assert_header_parsing(self.msg)
-        lengths = self.msg.get_all("Content-Length", [])
-        codings = self.msg.get_all("Transfer-Encoding", [])
-        plain = all(re.fullmatch("[0-9]{1,15} *", length) for length in lengths)
-        chunked = all(coding.lower() == "chunked" for coding in codings)
-        if len(lengths + codings) > 1 or not plain or not chunked:
-            raise http.client.HTTPException("ambiguous framing")
-        if self.status < http.HTTPStatus.OK:
-            raise http.client.HTTPException("interim answer")
-
-
 class _Connection(HTTPConnection):
     """A connection to ``server`` that the pool drops when it was idle for ``max_idle`` seconds."""
 
-    response_class = _Answer
+    response_class = Answer
 
-    def __init__(self, *args: Any, server: _Server, max_idle: float, **kwargs: Any) -> None:  # noqa: ANN401
+    def __init__(self, *args: Any, server: Server, max_idle: float, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **kwargs)
         self._server = server
         self._max_idle = max_idle
@@ -329,18 +183,6 @@ class _Connection(HTTPConnection):
 
 class _Pool(HTTPConnectionPool):
     ConnectionCls = _Connection
-
-
-def _in_time(sock: socket.socket, deadline: float, act: Callable[[], T]) -> T:
-    """Return what ``act`` returns once the non-blocking ``sock`` is ready for it."""
-    while (left := deadline - monotonic()) > 0:
-        try:
-            return act()
-        except (BlockingIOError, ssl.SSLWantReadError):
-            wait_for_read(sock, left)
-        except ssl.SSLWantWriteError:
-            wait_for_write(sock, left)
-    raise TimeoutError
 
 
 def _reason(error: BaseException) -> str:
