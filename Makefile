@@ -4,13 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q
 
-.PHONY: demo test test-long readme check format bench requirements clean
+.PHONY: demo test test-fast test-long readme check format bench requirements clean
 
 demo: $(VENV)/.demo
 	$(BIN)/otpservice demo $(ARGS)
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(ARGS)
+
+# What starts no process of its own: under a minute.
+test-fast: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "not slow and not process" $(ARGS)
 
 # The same tests with ten times the examples, and those that repeat races: half an hour.
 test-long: $(VENV)/.dev

@@ -1,6 +1,7 @@
 """What many tests need: a real Valkey, and the store over it and over the fake."""
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -80,3 +81,25 @@ def environment(apps_file: Path) -> Mapping[str, str]:
         "OTPSERVICE_VAVASMS_SENDER_ID": "DEMO",
         "OTPSERVICE_ROUTES": "vavasms-otp",
     }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts a process of its own: `make test-fast` leaves it out."""
+    for item in items:
+        if starts_a_process(item):
+            item.add_marker("process")
+
+
+@cache
+def module_starts_processes(path: Path) -> bool:
+    return any(word in path.read_text() for word in ("import subprocess", "redis_servers"))
+
+
+def starts_a_process(item: pytest.Item) -> bool:
+    params = getattr(item, "callspec", None)
+    return (
+        any(folder.name in {"e2e", "deploy"} for folder in item.path.parents)
+        or module_starts_processes(item.path)
+        or "valkey_url" in getattr(item, "fixturenames", ())
+        or (params is not None and "valkey" in params.params.values())
+    )
