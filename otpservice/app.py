@@ -38,7 +38,7 @@ from otpservice.web.health import health_blueprint
 from otpservice.web.idempotency import Once
 from otpservice.web.inflight import limit_in_flight
 from otpservice.web.intake import Intake
-from otpservice.web.limits import Door
+from otpservice.web.limits import RateLimiter
 from otpservice.web.metrics import metrics_blueprint
 from otpservice.web.openapi import openapi_blueprint
 from otpservice.web.problems import register_errors
@@ -99,14 +99,14 @@ def create_app(
         settings.policy,
         sending=settings.sending,
     )
-    door = Door(
+    limiter = RateLimiter(
         app,
         redis,
         phone_limit=settings.phone_rate_limit,
         app_limit=settings.app_rate_limit,
         meter=meter,
     )
-    intake = Intake(door, digester, settings)
+    intake = Intake(limiter, digester, settings)
     lease = settings.policy.provider_timeout + _BEYOND_THE_PROVIDER
     once = Once(app, RedisIdempotency(scripts, settings.secret_keys, lease=lease))
     inbound = Inbound(

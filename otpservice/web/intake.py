@@ -10,7 +10,7 @@ from otpservice.verification.owner import Owner
 from otpservice.verification.phone import PhoneNumber
 from otpservice.verification.ports import SendRequest
 from otpservice.web.current import caller, facts
-from otpservice.web.limits import Door
+from otpservice.web.limits import RateLimiter
 from otpservice.web.requests import Forbidden
 
 
@@ -18,13 +18,13 @@ class Intake:
     """Reads what an app asks for, and counts it.
 
     Args:
-        door: counts each request.
+        limiter: counts each request.
         digester: makes the buckets that requests are counted in.
         settings: the region of national numbers, countries and lists of numbers.
     """
 
-    def __init__(self, door: Door, digester: Digester, settings: Settings) -> None:
-        self._door = door
+    def __init__(self, limiter: RateLimiter, digester: Digester, settings: Settings) -> None:
+        self._limiter = limiter
         self._digester = digester
         self._region = settings.default_region
         self._destinations = Destinations(
@@ -36,7 +36,7 @@ class Intake:
 
         Raises:
             Forbidden, InvalidPhone: it cannot be asked for.
-            RateLimited, StorageError: the door is shut.
+            RateLimited, StorageError: not admitted.
             DestinationBlocked: nothing may be sent there.
         """
         asked_by, phone = self._owner(body["purpose"]), self._phone(body["phone"])
@@ -56,7 +56,7 @@ class Intake:
 
         Raises:
             Forbidden, InvalidPhone: it cannot be asked for.
-            RateLimited, StorageError: the door is shut.
+            RateLimited, StorageError: not admitted.
         """
         if "id" in body:
             self._admit("id", body["id"])
@@ -82,4 +82,4 @@ class Intake:
         return Owner(app.name, purpose)
 
     def _admit(self, kind: str, subject: str) -> None:
-        self._door.admit(self._digester.bucket(kind, subject))
+        self._limiter.admit(self._digester.bucket(kind, subject))
