@@ -16,6 +16,7 @@ from otpservice.adapters.redis_epoch import Epoch, epoch_keys
 from otpservice.adapters.redis_health import redis_details
 from otpservice.adapters.redis_idempotency import RedisIdempotency
 from otpservice.adapters.redis_inbound import RedisInbound
+from otpservice.adapters.redis_limits import limiter_storage
 from otpservice.adapters.redis_store import RedisStore
 from otpservice.adapters.scripts import Scripts
 from otpservice.adapters.text_route import TracedTextRoute, VavasmsTextRoute
@@ -101,7 +102,7 @@ def create_app(
     )
     limiter = RateLimiter(
         app,
-        redis,
+        limiter_storage(redis),
         phone_limit=settings.phone_rate_limit,
         app_limit=settings.app_rate_limit,
         meter=meter,

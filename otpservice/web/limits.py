@@ -1,5 +1,6 @@
 """Rate limits: requests per phone and per app, counted by Flask-Limiter."""
 
+from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
@@ -7,10 +8,7 @@ from flask import Flask
 from flask_limiter import Limiter
 from limits import RateLimitItem, parse_many
 from limits.errors import StorageError
-from limits.storage import RedisStorage
 
-from otpservice.adapters.redis_client import Client
-from otpservice.adapters.redis_cluster import Cluster
 from otpservice.meter import NO_METER, Meter
 from otpservice.web.current import caller
 from otpservice.web.requests import RateLimited
@@ -18,26 +16,12 @@ from otpservice.web.requests import RateLimited
 _CALL = "rate_limits"
 
 
-class _ClusterStorage(RedisStorage):
-    """Counts on a given cluster client; RedisClusterStorage connects when it is made."""
-
-    STORAGE_SCHEME = ["otpservice+cluster"]  # noqa: RUF012 - as limits declares it
-
-    def __init__(self, _uri: str, cluster: Any, **options: Any) -> None:  # noqa: ANN401
-        self._cluster = cluster
-        super().__init__("redis://", **options)
-
-    def get_connection(self, readonly: bool = False) -> Any:  # noqa: ANN401, ARG002
-        """The client that runs all commands and scripts."""
-        return self._cluster
-
-
 class RateLimiter:
-    """Admits requests within the limits; without Redis it admits none.
+    """Admits requests within the limits; if it cannot count it admits none.
 
     Args:
         app: the Flask application to limit.
-        redis: the client whose connections are used.
+        storage: where to count, as arguments of ``Limiter``.
         phone_limit: requests per phone, such as ``30/minute``.
         app_limit: requests per app.
         meter: told of every look at the limits.
@@ -46,7 +30,7 @@ class RateLimiter:
     def __init__(
         self,
         app: Flask,
-        redis: Client,
+        storage: Mapping[str, Any],
         *,
         phone_limit: str,
         app_limit: str,
@@ -62,7 +46,7 @@ class RateLimiter:
             # this machine's clock.
             strategy="sliding-window-counter",
             headers_enabled=False,  # a round trip each
-            **_storage(redis),
+            **storage,
         )
 
     def admit(self, bucket: str) -> None:
@@ -91,16 +75,6 @@ class RateLimiter:
         storage: Any = self._limiter.storage
         counts = storage.get_sliding_window(item.key_for(subject, scope), window)
         return RateLimited(scope, item.amount, window, _seconds_until_room(item, *counts))
-
-
-def _storage(redis: Client) -> dict[str, Any]:
-    """The arguments with which a Limiter counts on the connections of ``redis``."""
-    options: dict[str, Any] = {"wrap_exceptions": True}
-    if isinstance(redis, Cluster):
-        options |= {"cluster": redis}
-        return {"storage_uri": "otpservice+cluster://", "storage_options": options}
-    options |= {"connection_pool": redis.connection_pool}
-    return {"storage_uri": "redis://", "storage_options": options}
 
 
 def _seconds_until_room(

