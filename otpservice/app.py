@@ -21,8 +21,8 @@ from otpservice.adapters.redis_store import RedisStore
 from otpservice.adapters.scripts import Scripts
 from otpservice.adapters.text_route import TracedTextRoute, VavasmsTextRoute
 from otpservice.adapters.vavasms import VavasmsClient
-from otpservice.meter import NO_METER, Meter, metered
 from otpservice.settings import Settings
+from otpservice.telemetry.waits import call_provider
 from otpservice.verification.balance import Money, Prices
 from otpservice.verification.digest import Digester
 from otpservice.verification.inbound import Inbound
@@ -33,7 +33,6 @@ from otpservice.verification.service import VerificationService
 from otpservice.web.admin import Vitals, admin_blueprint
 from otpservice.web.application import Application
 from otpservice.web.bodies import read_bodies_first
-from otpservice.web.counting import PrometheusMeter
 from otpservice.web.events import register_events
 from otpservice.web.health import health_blueprint
 from otpservice.web.idempotency import Once
@@ -77,23 +76,22 @@ def create_app(
         body_deadline: makes a context manager that raises RequestTimeout if a body takes too long
             to come; by default nothing limits that.
     """
-    meter = PrometheusMeter(max_in_flight=max_in_flight)
-    app = _bare_app(meter, max_in_flight, body_deadline)
+    app = _bare_app(max_in_flight, body_deadline)
 
     # A client of its own: a probe waits for no connection behind a burst of requests.
     probe = connect(settings.redis_url) if redis is None else redis
     redis = connect(settings.redis_url) if redis is None else redis
     digester = Digester(settings.secret_keys)
-    client = vavasms_client(settings, meter) if settings.vavasms_username else None
+    client = vavasms_client(settings) if settings.vavasms_username else None
     if routes is None:
-        routes = _routes(settings, client, meter)
+        routes = _routes(settings, client)
     if ask_balance is None and client:
         ask_balance = client.balance
-    scripts = Scripts(redis, meter=meter)
-    epoch = Epoch(Scripts(probe, meter=meter), epoch_keys(probe))
-    watch = _balance_watch(scripts, settings, ask_balance, meter)
+    scripts = Scripts(redis)
+    epoch = Epoch(Scripts(probe), epoch_keys(probe))
+    watch = _balance_watch(scripts, settings, ask_balance)
     if store is None:
-        store = redis_store(redis, digester, settings, watch, meter, epoch=epoch)
+        store = redis_store(redis, digester, settings, watch, epoch=epoch)
     service = VerificationService(
         store,
         routes,
@@ -105,7 +103,6 @@ def create_app(
         limiter_storage(redis),
         phone_limit=settings.phone_rate_limit,
         app_limit=settings.app_rate_limit,
-        meter=meter,
     )
     intake = Intake(limiter, digester, settings)
     lease = settings.policy.provider_timeout + _BEYOND_THE_PROVIDER
@@ -123,13 +120,13 @@ def create_app(
     app.register_blueprint(health_blueprint(store, vitals.degraded, is_stopping))
     app.register_blueprint(admin_blueprint(settings.apps, vitals))
     balance = watch.last_while_asking if watch else lambda: None
-    app.register_blueprint(metrics_blueprint(settings.apps, meter, balance, epoch.look))
+    app.register_blueprint(metrics_blueprint(settings.apps, balance, epoch.look))
     app.register_blueprint(openapi_blueprint())
     return app
 
 
 def _bare_app(
-    meter: Meter, max_in_flight: int, body_deadline: Callable[[], AbstractContextManager[object]]
+    max_in_flight: int, body_deadline: Callable[[], AbstractContextManager[object]]
 ) -> Flask:
     """What surrounds every request, without any address."""
     app = Application("otpservice", static_folder=None)
@@ -137,14 +134,14 @@ def _bare_app(
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # nothing here is called from a browser
     app.url_map.merge_slashes = False  # an address written wrong is not found, not redirected
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    register_events(app, meter)
+    register_events(app)
     register_errors(app)
     read_bodies_first(app, body_deadline)
-    limit_in_flight(app, max_in_flight, meter)
+    limit_in_flight(app, max_in_flight)
     return app
 
 
-def vavasms_client(settings: Settings, meter: Meter = NO_METER) -> VavasmsClient:
+def vavasms_client(settings: Settings) -> VavasmsClient:
     """The provider's API under the account of the settings."""
     return VavasmsClient(
         url=settings.vavasms_url,
@@ -155,7 +152,6 @@ def vavasms_client(settings: Settings, meter: Meter = NO_METER) -> VavasmsClient
         verify_sender_id=settings.vavasms_verify_sender_id,
         lang=settings.vavasms_lang,
         status_path=settings.vavasms_status_path,
-        meter=meter,
     )
 
 
@@ -164,7 +160,6 @@ def redis_store(
     digester: Digester,
     settings: Settings,
     watch: BalanceWatch | None = None,
-    meter: Meter = NO_METER,
     *,
     epoch: Epoch | None = None,
 ) -> RedisStore:
@@ -178,15 +173,12 @@ def redis_store(
         settings.policy,
         guard=guard,
         watch=watch,
-        meter=meter,
         replicas=settings.redis_wait_replicas,
         epoch=epoch,
     )
 
 
-def _routes(
-    settings: Settings, client: VavasmsClient | None, meter: Meter
-) -> dict[str, GuardedRoute]:
+def _routes(settings: Settings, client: VavasmsClient | None) -> dict[str, GuardedRoute]:
     """All routes the settings have what it takes for: old codes outlive a change of ROUTES."""
     routes: list[Route] = []
     if client:
@@ -197,21 +189,18 @@ def _routes(
         url, secret = settings.http_route_url, settings.http_route_secret
         routes.append(HttpRoute(url, secret, timeout=settings.policy.provider_timeout))
     failures, seconds = settings.breaker_failures, settings.breaker_seconds
-    return {
-        route.name: guarded(route, failures=failures, seconds=seconds, meter=meter)
-        for route in routes
-    }
+    return {route.name: guarded(route, failures=failures, seconds=seconds) for route in routes}
 
 
 def _balance_watch(
-    scripts: Scripts, settings: Settings, ask: Callable[[], Money] | None, meter: Meter
+    scripts: Scripts, settings: Settings, ask: Callable[[], Money] | None
 ) -> BalanceWatch | None:
     """The watch over the account of the settings; None if they have none."""
     if ask is None:
         return None
     paid = (VavasmsOtpRoute.name, VavasmsTextRoute.name)
-    metered_ask = partial(metered, meter, "vavasms", "balance", ask)
-    return BalanceWatch(scripts, metered_ask, prices(settings), routes=paid)
+    counted_ask = partial(call_provider, "vavasms", "balance", ask)
+    return BalanceWatch(scripts, counted_ask, prices(settings), routes=paid)
 
 
 def prices(settings: Settings) -> Prices:

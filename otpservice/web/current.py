@@ -3,6 +3,7 @@
 from flask import Flask, Request, g, request
 
 from otpservice.apps import App
+from otpservice.telemetry.waits import Waits
 from otpservice.verification.idempotency import Finished
 
 
@@ -29,9 +30,7 @@ class Facts:
         error: the one that was answered.
         limit: the name of the one that refused.
         replayed: how it came out when it was done, if it was before.
-        redis_calls: round trips.
-        redis_seconds: waited for them.
-        provider_seconds: waited for a provider, if one was asked.
+        waits: what it waited for.
     """
 
     request_id: str
@@ -50,9 +49,7 @@ class Facts:
     error: Exception | None = None
     limit: str | None = None
     replayed: Finished | None = None
-    redis_calls = 0
-    redis_seconds = 0.0
-    provider_seconds: float | None = None
+    waits: Waits
 
 
 def keep_facts(app: Flask) -> None:

@@ -4,14 +4,14 @@ from collections import deque
 
 from flask import Flask
 
-from otpservice.meter import NO_METER, Meter
+from otpservice.telemetry.metrics import REQUESTS_IN_FLIGHT, REQUESTS_IN_FLIGHT_LIMIT
 from otpservice.web.current import current_request, facts
 from otpservice.web.requests import Overloaded
 
 _PROBES = frozenset({"health.live", "health.ready"})
 
 
-def limit_in_flight(app: Flask, limit: int, meter: Meter = NO_METER) -> None:
+def limit_in_flight(app: Flask, limit: int) -> None:
     """Answer ``overloaded`` beyond ``limit`` requests at once; probes always get through.
 
     A slow provider then fills the slots, and no more: what comes after is refused at once instead
@@ -19,6 +19,7 @@ def limit_in_flight(app: Flask, limit: int, meter: Meter = NO_METER) -> None:
     """
     # Threads take from a deque and give back to it safely, for less than a semaphore asks.
     slots = deque(range(limit))
+    REQUESTS_IN_FLIGHT_LIMIT.set(limit)
 
     @app.before_request
     def enter() -> None:
@@ -29,7 +30,7 @@ def limit_in_flight(app: Flask, limit: int, meter: Meter = NO_METER) -> None:
             known.slot = slots.pop()
         except IndexError:
             raise Overloaded from None
-        meter.entered()
+        REQUESTS_IN_FLIGHT.inc()
 
     @app.teardown_request
     def leave(_error: BaseException | None) -> None:
@@ -37,4 +38,4 @@ def limit_in_flight(app: Flask, limit: int, meter: Meter = NO_METER) -> None:
         if known.slot is not None:
             slots.append(known.slot)
             known.slot = None
-            meter.left()
+            REQUESTS_IN_FLIGHT.dec()

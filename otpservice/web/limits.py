@@ -9,7 +9,8 @@ from flask_limiter import Limiter
 from limits import RateLimitItem, parse_many
 from limits.errors import StorageError
 
-from otpservice.meter import NO_METER, Meter
+from otpservice.telemetry.metrics import REDIS_ERRORS
+from otpservice.telemetry.waits import note_redis_call
 from otpservice.web.current import caller
 from otpservice.web.requests import RateLimited
 
@@ -24,7 +25,6 @@ class RateLimiter:
         storage: where to count, as arguments of ``Limiter``.
         phone_limit: requests per phone, such as ``30/minute``.
         app_limit: requests per app.
-        meter: told of every look at the limits.
     """
 
     def __init__(
@@ -34,9 +34,7 @@ class RateLimiter:
         *,
         phone_limit: str,
         app_limit: str,
-        meter: Meter = NO_METER,
     ) -> None:
-        self._meter = meter
         self._limits = [(item, "phone") for item in parse_many(phone_limit)]
         self._limits += [(item, "app") for item in parse_many(app_limit)]
         self._limiter = Limiter(
@@ -59,16 +57,18 @@ class RateLimiter:
             StorageError: the limits could not be counted.
         """
         subjects = {"phone": bucket, "app": caller().name}
-        began = perf_counter()
+        began, trips = perf_counter(), 0
         try:
             for item, scope in self._limits:
+                trips += 1
                 if not self._limiter.limiter.hit(item, subjects[scope], scope):
+                    trips += 1  # for the wait
                     raise self._refusal(item, subjects[scope], scope)
         except StorageError:
-            self._meter.redis_failed(_CALL)
+            REDIS_ERRORS.labels(_CALL).inc()
             raise
         finally:
-            self._meter.redis_called(_CALL, perf_counter() - began)
+            note_redis_call(_CALL, perf_counter() - began, trips)
 
     def _refusal(self, item: RateLimitItem, subject: str, scope: str) -> RateLimited:
         window = item.get_expiry()

@@ -6,18 +6,16 @@ from typing import TypeVar
 
 from flask import Blueprint, Response
 from flask.typing import ResponseReturnValue
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
-from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from otpservice import __version__
 from otpservice.apps import Apps
+from otpservice.telemetry.metrics import counted
 from otpservice.verification.balance import BalanceReport
 from otpservice.verification.errors import StoreUnavailable
-from otpservice.web.counting import PrometheusMeter
-from otpservice.web.metric_files import directory
 from otpservice.web.requests import authenticated
 
 T = TypeVar("T")
@@ -69,7 +67,6 @@ def _gauge(name: str, meaning: str, value: float | None) -> Metric:
 
 def metrics_blueprint(
     apps: Apps,
-    meter: PrometheusMeter,
     balance: Callable[[], BalanceReport | None],
     since: Callable[[], datetime],
 ) -> Blueprint:
@@ -77,7 +74,6 @@ def metrics_blueprint(
 
     Args:
         apps: who may ask.
-        meter: what this process counts with.
         balance: the last one known, without waiting for the provider; raises StoreUnavailable.
         since: when the state in Redis began; raises StoreUnavailable.
     """
@@ -86,20 +82,10 @@ def metrics_blueprint(
     @blueprint.get("/metrics")
     @authenticated(apps, "metrics")
     def metrics() -> ResponseReturnValue:
-        text = generate_latest(_counted(meter)) + generate_latest(
-            _Known(_told(balance), _told(since))
-        )
+        text = generate_latest(counted()) + generate_latest(_Known(_told(balance), _told(since)))
         return Response(text, content_type=CONTENT_TYPE_LATEST)
 
     return blueprint
-
-
-def _counted(meter: PrometheusMeter) -> CollectorRegistry:
-    if (shared := directory()) is None:
-        return meter.registry
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry, path=shared)  # type: ignore[no-untyped-call]
-    return registry
 
 
 def _told(ask: Callable[[], T | None]) -> T | None:
