@@ -13,7 +13,6 @@ from gunicorn.app.base import BaseApplication
 from otpservice import machine
 from otpservice.adapters.redis_client import connect
 from otpservice.app import MAX_IN_FLIGHT, create_app
-from otpservice.logs import configure_logging, logging_config
 from otpservice.settings import Settings
 from otpservice.stopping import (
     LAST_REQUEST_SECONDS,
@@ -23,6 +22,7 @@ from otpservice.stopping import (
     is_stopping,
 )
 from otpservice.telemetry import metric_files
+from otpservice.telemetry.logs import configure_logging, logging_config
 from otpservice.verification.errors import InvalidSettings
 
 log = logging.getLogger(__name__)

@@ -16,8 +16,8 @@ from otpservice.adapters.redis_epoch import epoch_known
 from otpservice.adapters.redis_health import servers
 from otpservice.adapters.redis_store import RedisStore
 from otpservice.doctor.finding import Finding, Verdict
-from otpservice.logs import scrub
 from otpservice.settings import Settings
+from otpservice.telemetry.logs import scrub
 from otpservice.verification.digest import Digester
 from otpservice.verification.errors import InvalidSettings, NotFound, StoreUnavailable
 

@@ -7,7 +7,7 @@ from random import getrandbits
 
 from flask import Flask, Request, Response
 
-from otpservice.logs import request_id_var
+from otpservice.telemetry.logs import request_id_var
 from otpservice.telemetry.metrics import CONFIRMATIONS, LIMITS_HIT, REQUEST_SECONDS, REQUESTS, SENDS
 from otpservice.telemetry.waits import Waits, waits_var
 from otpservice.web.audit import log_decision

@@ -8,7 +8,7 @@ import pytest
 from fakeredis import FakeRedis
 
 from otpservice.adapters.redis_client import connect
-from otpservice.logs import JsonFormatter
+from otpservice.telemetry.logs import JsonFormatter
 from tests.web.conftest import PHONE
 from tests.web.test_problems import check
 
