@@ -31,11 +31,10 @@ from otpservice.verification.ports import Store
 from otpservice.verification.routes import Route
 from otpservice.verification.service import VerificationService
 from otpservice.web.admin import Vitals, admin_blueprint
-from otpservice.web.application import Application
 from otpservice.web.bodies import read_bodies_first
 from otpservice.web.events import register_events
 from otpservice.web.health import health_blueprint
-from otpservice.web.idempotency import Once
+from otpservice.web.idempotency import Idempotency
 from otpservice.web.inflight import limit_in_flight
 from otpservice.web.intake import Intake
 from otpservice.web.limits import RateLimiter
@@ -106,14 +105,14 @@ def create_app(
     )
     intake = Intake(limiter, digester, settings)
     lease = settings.policy.provider_timeout + _BEYOND_THE_PROVIDER
-    once = Once(app, RedisIdempotency(scripts, settings.secret_keys, lease=lease))
+    idempotency = Idempotency(app, RedisIdempotency(scripts, settings.secret_keys, lease=lease))
     inbound = Inbound(
         RedisInbound(scripts, digester),
         VavasmsClient.parse_incoming,
         region=settings.default_region,
     )
     vitals = _vitals(settings, redis, epoch, routes, watch)
-    app.register_blueprint(verifications_blueprint(service, intake, once, settings))
+    app.register_blueprint(verifications_blueprint(service, intake, idempotency, settings))
     app.register_blueprint(
         inbound_blueprint(inbound.receive, settings.inbound_token, settings.inbound_addresses)
     )
@@ -129,7 +128,7 @@ def _bare_app(
     max_in_flight: int, body_deadline: Callable[[], AbstractContextManager[object]]
 ) -> Flask:
     """What surrounds every request, without any address."""
-    app = Application("otpservice", static_folder=None)
+    app = Flask("otpservice", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # nothing here is called from a browser
     app.url_map.merge_slashes = False  # an address written wrong is not found, not redirected

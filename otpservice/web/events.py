@@ -5,13 +5,13 @@ import re
 import time
 from random import getrandbits
 
-from flask import Flask, Request, Response
+from flask import Flask, Response, request
 
 from otpservice.telemetry.logs import request_id_var
 from otpservice.telemetry.metrics import CONFIRMATIONS, LIMITS_HIT, REQUEST_SECONDS, REQUESTS, SENDS
-from otpservice.telemetry.waits import Waits, waits_var
+from otpservice.telemetry.waits import waits_var
 from otpservice.web.audit import log_decision
-from otpservice.web.current import Facts, current_request, facts, keep_facts
+from otpservice.web.context import RequestContext, current_context
 
 log = logging.getLogger("otpservice.request")
 
@@ -22,17 +22,13 @@ _QUIET = frozenset({"health.live", "health.ready"})
 def register_events(app: Flask) -> None:
     """Give every request an id, its answer the headers all answers have; log and count it once."""
 
-    keep_facts(app)
-
     @app.before_request
     def begin() -> None:
-        known = facts()
-        known.began = time.monotonic()
-        offered = current_request().headers.get("X-Request-Id", "")
-        known.request_id = offered if _REQUEST_ID.match(offered) else _new_id()
-        request_id_var.set(known.request_id)
-        known.waits = Waits()
-        waits_var.set(known.waits)
+        context = current_context()
+        offered = request.headers.get("X-Request-Id", "")
+        context.request_id = offered if _REQUEST_ID.match(offered) else _new_id()
+        request_id_var.set(context.request_id)
+        waits_var.set(context.waits)
 
     @app.teardown_request
     def end(_error: BaseException | None) -> None:
@@ -41,34 +37,34 @@ def register_events(app: Flask) -> None:
 
     @app.after_request
     def finish(response: Response) -> Response:
-        known, request = facts(), current_request()
-        response.headers.add("X-Request-Id", known.request_id)
+        context = current_context()
+        response.headers.add("X-Request-Id", context.request_id)
         response.headers.add("Cache-Control", "no-store")
         response.headers.add("X-Content-Type-Options", "nosniff")
         # Probes come every second and say nothing new.
         level = logging.DEBUG if request.endpoint in _QUIET else logging.INFO
-        log.log(level, "request", extra=_told(known, request, response.status_code))
-        log_decision(known, request.endpoint)
-        _count(known, request.endpoint, response.status_code)
+        log.log(level, "request", extra=_told(context, response.status_code))
+        log_decision(context, request.endpoint)
+        _count(context, request.endpoint, response.status_code)
         return response
 
 
-def _told(known: Facts, request: Request, status: int) -> dict[str, object]:
-    waits = known.waits
+def _told(context: RequestContext, status: int) -> dict[str, object]:
+    waits = context.waits
     told = {
         "method": request.method,
         "endpoint": request.endpoint,
         "status": status,
-        "outcome": known.outcome,
-        "app": known.app.name if known.app else None,
-        "purpose": known.purpose,
-        "phone_masked": known.phone,
-        "route": known.route or None,
-        "limit": known.limit,
+        "outcome": context.outcome,
+        "app": context.app.name if context.app else None,
+        "purpose": context.purpose,
+        "phone_masked": context.phone,
+        "route": context.route or None,
+        "limit": context.limit,
         "redis_calls": waits.redis_calls or None,
         "redis_ms": _ms(waits.redis_seconds) if waits.redis_calls else None,
         "provider_ms": _ms(waits.provider_seconds),
-        "ms": _ms(time.monotonic() - known.began),
+        "ms": _ms(time.monotonic() - context.began),
     }
     return {name: fact for name, fact in told.items() if fact is not None}
 
@@ -82,14 +78,14 @@ def _ms(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 1)
 
 
-def _count(known: Facts, endpoint: str | None, status: int) -> None:
-    seconds = time.monotonic() - known.began
+def _count(context: RequestContext, endpoint: str | None, status: int) -> None:
+    seconds = time.monotonic() - context.began
     name = endpoint or "unmatched"
-    REQUESTS.labels(name, status, known.outcome).inc()
+    REQUESTS.labels(name, status, context.outcome).inc()
     REQUEST_SECONDS.labels(name).observe(seconds)
-    if known.limit:
-        LIMITS_HIT.labels(known.outcome, known.limit).inc()
-    if known.delivery:
-        SENDS.labels(known.route, known.country, known.delivery).inc()
-    if known.confirmed_in:
-        CONFIRMATIONS.labels(known.confirmed_in).inc()
+    if context.limit:
+        LIMITS_HIT.labels(context.outcome, context.limit).inc()
+    if context.delivery:
+        SENDS.labels(context.route, context.country, context.delivery).inc()
+    if context.confirmed_in:
+        CONFIRMATIONS.labels(context.confirmed_in).inc()

@@ -8,7 +8,7 @@ from otpservice.web.schemas import Answer
 
 
 def _told(kind: type[fields.Field[Any]], description: str, **kwargs: Any) -> fields.Field[Any]:  # noqa: ANN401
-    """A member that is null where it is not known."""
+    """A member that is null where it is not context."""
     return kind(required=True, allow_none=True, metadata={"description": description, **kwargs})
 
 
@@ -59,7 +59,7 @@ class HealthReportResponse(Answer):
     redis = fields.Nested(RedisHealth, required=True)
     provider = fields.Nested(ProviderHealth, required=True)
     breakers = fields.Dict(
-        required=True, metadata={"description": "This worker's, by name; empty if none is known."}
+        required=True, metadata={"description": "This worker's, by name; empty if none is context."}
     )
     balance = fields.Nested(
         BalanceHealth,

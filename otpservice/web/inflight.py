@@ -2,10 +2,10 @@
 
 from collections import deque
 
-from flask import Flask
+from flask import Flask, request
 
 from otpservice.telemetry.metrics import REQUESTS_IN_FLIGHT, REQUESTS_IN_FLIGHT_LIMIT
-from otpservice.web.current import current_request, facts
+from otpservice.web.context import current_context
 from otpservice.web.requests import Overloaded
 
 _PROBES = frozenset({"health.live", "health.ready"})
@@ -23,19 +23,19 @@ def limit_in_flight(app: Flask, limit: int) -> None:
 
     @app.before_request
     def enter() -> None:
-        if current_request().endpoint in _PROBES:
+        if request.endpoint in _PROBES:
             return
-        known = facts()
+        context = current_context()
         try:
-            known.slot = slots.pop()
+            context.slot = slots.pop()
         except IndexError:
             raise Overloaded from None
         REQUESTS_IN_FLIGHT.inc()
 
     @app.teardown_request
     def leave(_error: BaseException | None) -> None:
-        known = facts()
-        if known.slot is not None:
-            slots.append(known.slot)
-            known.slot = None
+        context = current_context()
+        if context.slot is not None:
+            slots.append(context.slot)
+            context.slot = None
             REQUESTS_IN_FLIGHT.dec()

@@ -11,7 +11,7 @@ from limits.errors import StorageError
 
 from otpservice.telemetry.metrics import REDIS_ERRORS
 from otpservice.telemetry.waits import note_redis_call
-from otpservice.web.current import caller
+from otpservice.web.context import caller
 from otpservice.web.requests import RateLimited
 
 _CALL = "rate_limits"

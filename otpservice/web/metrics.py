@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class _Known(Collector):
-    """What is not counted but known, the same to every worker; read while Prometheus waits."""
+    """What is not counted but context, the same to every worker; read while Prometheus waits."""
 
     def __init__(self, balance: BalanceReport | None, since: datetime | None) -> None:
         self._balance = balance
@@ -58,7 +58,7 @@ class _Known(Collector):
 
 
 def _gauge(name: str, meaning: str, value: float | None) -> Metric:
-    """A gauge about the balance, without a sample where the value is not known."""
+    """A gauge about the balance, without a sample where the value is not context."""
     gauge = GaugeMetricFamily(f"otpservice_balance_{name}", meaning)
     if value is not None:
         gauge.add_metric([], value)
@@ -74,7 +74,7 @@ def metrics_blueprint(
 
     Args:
         apps: who may ask.
-        balance: the last one known, without waiting for the provider; raises StoreUnavailable.
+        balance: the last one context, without waiting for the provider; raises StoreUnavailable.
         since: when the state in Redis began; raises StoreUnavailable.
     """
     blueprint = Blueprint("metrics", __name__)

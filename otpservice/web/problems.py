@@ -5,14 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flask import Flask, Response
+from flask import Flask, Response, jsonify
 from limits.errors import StorageError
 from werkzeug.exceptions import HTTPException
 
 from otpservice.verification import errors
 from otpservice.verification.idempotency import IdempotencyInProgress, IdempotencyMismatch
-from otpservice.web.answers import json_answer
-from otpservice.web.current import facts
+from otpservice.web.context import current_context
 from otpservice.web.requests import (
     Forbidden,
     InvalidRequest,
@@ -196,8 +195,8 @@ def register_errors(app: Flask) -> None:
 def _answer_known(error: Exception) -> Response:
     problem = next(PROBLEMS[kind] for kind in type(error).__mro__ if kind in PROBLEMS)
     answer = _facts(error)
-    known = facts()
-    known.error, known.limit = error, _limit(error)
+    context = current_context()
+    context.error, context.limit = error, _limit(error)
     if isinstance(error, errors.StoreUnavailable):
         # Without a traceback: it would be the same for all, and half of what answering costs.
         log.error("store_unavailable", extra={"reason": _root(error)})
@@ -303,15 +302,19 @@ def problem_response(
     problem: Problem, members: Mapping[str, Any], headers: Mapping[str, str]
 ) -> Response:
     """One answer of media type ``application/problem+json``."""
-    known = facts()
-    known.outcome = problem.code
+    context = current_context()
+    context.outcome = problem.code
     body = {
         "type": f"urn:otpservice:problem:{problem.code}",
         "title": problem.title,
         "status": problem.status,
         "detail": problem.detail,
         "code": problem.code,
-        "request_id": known.request_id,
+        "request_id": context.request_id,
         **members,
     }
-    return json_answer(body, problem.status, headers, "application/problem+json")
+    response = jsonify(body)
+    response.status_code = problem.status
+    response.mimetype = "application/problem+json"
+    response.headers.update(headers)
+    return response

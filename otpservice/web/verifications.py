@@ -1,21 +1,18 @@
 """The endpoints of a verification: send a code, check it, look at it, cancel it."""
 
-from datetime import datetime
-
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from otpservice.settings import Settings
 from otpservice.verification.errors import OutcomeUnknown, WrongCode
 from otpservice.verification.idempotency import Finished
-from otpservice.verification.phone import PhoneNumber
 from otpservice.verification.ports import SendRequest, SendReservation, Verification
-from otpservice.verification.service import VerificationService
-from otpservice.web.answers import json_answer
-from otpservice.web.current import caller, facts
+from otpservice.verification.service import Approved, Started, VerificationService
+from otpservice.web.context import caller, current_context
 from otpservice.web.dryrun import asks_for_dry_run, dry_run
-from otpservice.web.idempotency import Answer, Once
-from otpservice.web.intake import Intake
+from otpservice.web.idempotency import Answer, Idempotency
+from otpservice.web.intake import Guess, Intake
+from otpservice.web.messages import Templates
 from otpservice.web.problems import PROBLEMS
 from otpservice.web.requests import authenticated, load, read_fields
 from otpservice.web.schemas import ConfirmRequest, LoginCodeRequest, timestamp
@@ -27,20 +24,20 @@ _SENT, _PERHAPS_SENT = 201, 202
 
 
 def verifications_blueprint(
-    service: VerificationService, intake: Intake, once: Once, settings: Settings
+    service: VerificationService, intake: Intake, idempotency: Idempotency, settings: Settings
 ) -> Blueprint:
     """The four views over ``service``.
 
     Args:
         service: what they call.
         intake: reads and counts what is asked for.
-        once: answers a repeated Idempotency-Key without doing it again.
+        idempotency: answers a repeated Idempotency-Key without doing it again.
         settings: apps, routes and message templates.
     """
     blueprint = Blueprint("verifications", __name__)
     needs_verify = authenticated(settings.apps, "verify")
-    _add_login_code(blueprint, service, intake, once, settings)
-    _add_confirm(blueprint, service, intake, once, settings)
+    _add_login_code(blueprint, service, intake, idempotency, settings)
+    _add_confirm(blueprint, service, intake, idempotency, settings)
 
     @blueprint.get("/verifications/<id>")
     @needs_verify
@@ -52,8 +49,8 @@ def verifications_blueprint(
     @needs_verify
     def cancel(id: str) -> ResponseReturnValue:
         service.cancel(caller().name, id)
-        known = facts()
-        known.decision, known.id = "verification_canceled", id
+        context = current_context()
+        context.decision, context.id = "verification_canceled", id
         return "", 204
 
     return blueprint
@@ -63,79 +60,83 @@ def _add_login_code(
     blueprint: Blueprint,
     service: VerificationService,
     intake: Intake,
-    once: Once,
+    idempotency: Idempotency,
     settings: Settings,
 ) -> None:
     schema = LoginCodeRequest()
+    templates = Templates(settings)
+
+    def sent_again(
+        finished: Finished,
+        asked: SendRequest,
+        locale: str | None,  # noqa: ARG001 - it takes what ``send`` takes
+    ) -> Response:
+        held = service.status(asked.owner.app, finished.id)
+        return _sent(held, asked, finished.status)
+
+    @idempotency.once(replay=sent_again)
+    def send(asked: SendRequest, locale: str | None) -> Answer:
+        app = caller()
+        started = service.start(
+            asked,
+            sender_id=settings.sender_id_for(app),
+            template=templates.text_for(app, locale),
+            routes=app.routes or settings.routes,
+        )
+        _note_send(started, asked)
+        answer = _sent(started.reservation, asked, _SENT if started.delivered else _PERHAPS_SENT)
+        answer.headers[ROUTE] = started.route
+        return Answer(answer, started.reservation.id)
 
     @blueprint.post("/login-code")
     @authenticated(settings.apps, "verify")
     def login_code() -> ResponseReturnValue:
         fields = read_fields(query={"dry_run"})
         body = load(schema, fields)
-        app = caller()
-        routes = app.routes or settings.routes
         if request.query_string and asks_for_dry_run(request.args):
-            once.require_key()
+            idempotency.require_key()
+            routes = caller().routes or settings.routes
             return dry_run(lambda: service.preview(intake.send_request(body), routes=routes))
-        asked = intake.send_request(body)
+        return send(fields, intake.send_request(body), body.get("locale"))
 
-        def send() -> Answer:
-            started = service.start(
-                asked,
-                sender_id=settings.sender_id_for(app),
-                template=settings.template_for(app, body.get("locale")),
-                routes=routes,
-            )
-            known = facts()
-            known.route = started.route
-            known.country = asked.phone.country
-            known.delivery = "sent" if started.delivered else "unknown"
-            known.decision, known.id = "code_sent", started.reservation.id
-            status = _SENT if started.delivered else _PERHAPS_SENT
-            answer = _sent(started.reservation, asked, status)
-            answer.headers[ROUTE] = started.route
-            return Answer(answer, started.reservation.id)
 
-        def again(finished: Finished) -> Response:
-            return _sent(service.status(caller().name, finished.id), asked, finished.status)
-
-        return once.run(fields, send, again)
+def _note_send(started: Started, asked: SendRequest) -> None:
+    context = current_context()
+    context.route, context.country = started.route, asked.phone.country
+    context.delivery = "sent" if started.delivered else "unknown"
+    context.decision, context.id = "code_sent", started.reservation.id
 
 
 def _add_confirm(
     blueprint: Blueprint,
     service: VerificationService,
     intake: Intake,
-    once: Once,
+    idempotency: Idempotency,
     settings: Settings,
 ) -> None:
     schema = ConfirmRequest()
+
+    def checked_again(finished: Finished, guess: Guess) -> Response:
+        held = service.status(guess.owner.app, finished.id)
+        if finished.status == PROBLEMS[WrongCode].status:
+            raise WrongCode(held.id, held.attempts_left)
+        if held.approved_at is None:
+            raise OutcomeUnknown(held.id)
+        return _approved(Approved(held.id, held.purpose, held.phone, held.approved_at))
+
+    @idempotency.once(replay=checked_again)
+    def check(guess: Guess) -> Answer:
+        approved = service.check(guess.owner, guess.subject, guess.code, guess.address)
+        context = current_context()
+        context.confirmed_in = approved.phone.country
+        context.decision, context.id = "code_confirmed", approved.id
+        return Answer(_approved(approved), approved.id)
 
     @blueprint.post("/confirm")
     @authenticated(settings.apps, "verify")
     def confirm() -> ResponseReturnValue:
         fields = read_fields()
-        body = load(schema, fields)
-        asked_by, subject = intake.subject(body)
-
-        def check() -> Answer:
-            approved = service.check(asked_by, subject, body["code"], intake.address(body))
-            known = facts()
-            known.confirmed_in = approved.phone.country
-            known.decision, known.id = "code_confirmed", approved.id
-            answer = _approved(approved.id, approved.purpose, approved.phone, approved.approved_at)
-            return Answer(answer, approved.id)
-
-        def again(finished: Finished) -> Response:
-            held = service.status(caller().name, finished.id)
-            if finished.status == PROBLEMS[WrongCode].status:
-                raise WrongCode(held.id, held.attempts_left)
-            if held.approved_at is None:
-                raise OutcomeUnknown(held.id)
-            return _approved(held.id, held.purpose, held.phone, held.approved_at)
-
-        return once.run(fields, check, again)
+        return check(fields, intake.guess(load(schema, fields)))
 
 
 def _sent(held: SendReservation | Verification, asked: SendRequest, status: int) -> Response:
@@ -150,21 +151,25 @@ def _sent(held: SendReservation | Verification, asked: SendRequest, status: int)
         "attempts_left": held.attempts_left,
         "sends_left": held.sends_left,
     }
-    return json_answer(body, status, {"Location": f"/verifications/{held.id}"})
+    response = jsonify(body)
+    response.status_code = status
+    response.headers["Location"] = f"/verifications/{held.id}"
+    return response
 
 
-def _approved(id: str, purpose: str, phone: PhoneNumber, approved_at: datetime) -> Response:
-    known = facts()
-    known.phone, known.purpose = phone.masked, purpose
-    body = {
-        "id": id,
-        "status": "approved",
-        "purpose": purpose,
-        "phone": phone.e164,
-        "phone_masked": phone.masked,
-        "approved_at": timestamp(approved_at),
-    }
-    return json_answer(body)
+def _approved(approved: Approved) -> Response:
+    context = current_context()
+    context.phone, context.purpose = approved.phone.masked, approved.purpose
+    return jsonify(
+        {
+            "id": approved.id,
+            "status": "approved",
+            "purpose": approved.purpose,
+            "phone": approved.phone.e164,
+            "phone_masked": approved.phone.masked,
+            "approved_at": timestamp(approved.approved_at),
+        }
+    )
 
 
 def _shown(held: Verification, delivery: str | None) -> Response:
@@ -178,4 +183,4 @@ def _shown(held: Verification, delivery: str | None) -> Response:
         "resend_at": timestamp(held.resend_at),
         "attempts_left": held.attempts_left,
     }
-    return json_answer(body)
+    return jsonify(body)

