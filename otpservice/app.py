@@ -30,19 +30,19 @@ from otpservice.verification.message import size
 from otpservice.verification.ports import Store
 from otpservice.verification.routes import Route
 from otpservice.verification.service import VerificationService
-from otpservice.web.admin import Vitals, admin_blueprint
+from otpservice.web.api.idempotency import Idempotency
+from otpservice.web.api.intake import Intake
+from otpservice.web.api.verifications import verifications_blueprint
+from otpservice.web.api.webhooks import inbound_blueprint
 from otpservice.web.bodies import read_bodies_first
 from otpservice.web.events import register_events
-from otpservice.web.health import health_blueprint
-from otpservice.web.idempotency import Idempotency
 from otpservice.web.inflight import limit_in_flight
-from otpservice.web.intake import Intake
 from otpservice.web.limits import RateLimiter
-from otpservice.web.metrics import metrics_blueprint
-from otpservice.web.openapi import openapi_blueprint
+from otpservice.web.ops.admin import Vitals, admin_blueprint
+from otpservice.web.ops.health import health_blueprint
+from otpservice.web.ops.metrics import metrics_blueprint
+from otpservice.web.ops.openapi import openapi_blueprint
 from otpservice.web.problems import register_errors
-from otpservice.web.verifications import verifications_blueprint
-from otpservice.web.webhooks import inbound_blueprint
 
 MAX_IN_FLIGHT = 500
 _MAX_BODY = 4096

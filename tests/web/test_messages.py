@@ -3,7 +3,7 @@
 import pytest
 
 from otpservice.settings import Settings
-from otpservice.web.messages import Templates
+from otpservice.web.api.messages import Templates
 
 
 @pytest.fixture
@@ -27,4 +27,4 @@ def test_the_text_is_the_settings_own_for_any_locale(settings, locale):
 
 def test_an_app_with_a_text_of_a_language_is_sent_it(settings):
     texts = {app.name: Templates(settings).text_for(app, "pt-BR") for app in settings.apps}
-    assert texts == {"a": "A ##OTP##", "b": "Bee ##OTP##"}
+    assert texts == {"a": "P ##OTP##", "b": "Bee ##OTP##"}

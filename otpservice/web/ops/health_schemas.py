@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import fields
 
-from otpservice.web.schemas import Answer
+from otpservice.web.api.schemas import Answer
 
 
 def _told(kind: type[fields.Field[Any]], description: str, **kwargs: Any) -> fields.Field[Any]:  # noqa: ANN401

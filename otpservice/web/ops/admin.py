@@ -13,8 +13,8 @@ from otpservice import __version__
 from otpservice.apps import Apps
 from otpservice.verification.balance import BalanceReport
 from otpservice.verification.errors import StoreUnavailable
+from otpservice.web.api.schemas import timestamp
 from otpservice.web.requests import authenticated
-from otpservice.web.schemas import timestamp
 
 
 def _nothing() -> Mapping[str, Any]:

@@ -8,14 +8,14 @@ from otpservice.verification.errors import OutcomeUnknown, WrongCode
 from otpservice.verification.idempotency import Finished
 from otpservice.verification.ports import SendRequest, SendReservation, Verification
 from otpservice.verification.service import Approved, Started, VerificationService
+from otpservice.web.api.dryrun import asks_for_dry_run, dry_run
+from otpservice.web.api.idempotency import Answer, Idempotency
+from otpservice.web.api.intake import Guess, Intake
+from otpservice.web.api.messages import Templates
+from otpservice.web.api.schemas import ConfirmRequest, LoginCodeRequest, timestamp
 from otpservice.web.context import caller, current_context
-from otpservice.web.dryrun import asks_for_dry_run, dry_run
-from otpservice.web.idempotency import Answer, Idempotency
-from otpservice.web.intake import Guess, Intake
-from otpservice.web.messages import Templates
 from otpservice.web.problems import PROBLEMS
 from otpservice.web.requests import authenticated, load, read_fields
-from otpservice.web.schemas import ConfirmRequest, LoginCodeRequest, timestamp
 
 ROUTE = "Verification-Route"
 """The header that names the route an SMS was sent by; an answer given again does not have it."""
