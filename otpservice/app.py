@@ -35,6 +35,7 @@ from otpservice.web.api.intake import Intake
 from otpservice.web.api.verifications import verifications_blueprint
 from otpservice.web.api.webhooks import inbound_blueprint
 from otpservice.web.bodies import read_bodies_first
+from otpservice.web.error_handlers import register_errors
 from otpservice.web.events import register_events
 from otpservice.web.inflight import limit_in_flight
 from otpservice.web.limits import RateLimiter
@@ -42,7 +43,6 @@ from otpservice.web.ops.admin import Vitals, admin_blueprint
 from otpservice.web.ops.health import health_blueprint
 from otpservice.web.ops.metrics import metrics_blueprint
 from otpservice.web.ops.openapi import openapi_blueprint
-from otpservice.web.problems import register_errors
 
 MAX_IN_FLIGHT = 500
 _MAX_BODY = 4096

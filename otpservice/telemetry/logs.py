@@ -122,7 +122,7 @@ def _member(name: object, value: object, depth: int) -> tuple[str, Any]:
     name = _text(name)
     if _SECRET_NAMES.fullmatch(name):
         return scrub(name), "***"
-    # Three digits are what a provider answers, four and more what somebody typed.
+    # Three digits are what a provider answers, four and more what an end user typed.
     if name in {"code", "vendor_code"} and _TYPED(_text(value)):
         return name, "***"
     return scrub(name), _plain(value, depth)

@@ -135,8 +135,8 @@ class CodeLabels:
     """Limits the values of the label ``code`` of ``PROVIDER_UNKNOWN_CODES``.
 
     Each value is a series for ever, and a provider may answer anything: a code of four digits and
-    more might even be one that somebody typed. So only codes up to 999 are shown, and only the
-    first 20.
+    more might be one that an end user typed. So only codes up to 999 are shown, and only the first
+    20.
     """
 
     MOST = 20

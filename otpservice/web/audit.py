@@ -39,9 +39,11 @@ def log_decision(context: RequestContext, endpoint: str | None) -> None:
         return
     error = context.error
     if event := context.decision or _refusal(error, endpoint):
-        log.info(event, extra=_told(context, error))
+        log.info(event, extra=_fields(context, error))
     if isinstance(error, errors.WrongCode) and error.locked_for != 0:
-        log.warning("phone_locked", extra={**_told(context, None), "locked_for": error.locked_for})
+        log.warning(
+            "phone_locked", extra={**_fields(context, None), "locked_for": error.locked_for}
+        )
 
 
 def _refusal(error: Exception | None, endpoint: str | None) -> str | None:
@@ -52,9 +54,9 @@ def _refusal(error: Exception | None, endpoint: str | None) -> str | None:
     return _REFUSED.get(endpoint or "")
 
 
-def _told(context: RequestContext, error: Exception | None) -> dict[str, object]:
+def _fields(context: RequestContext, error: Exception | None) -> dict[str, object]:
     refused = error is not None and not isinstance(error, errors.WrongCode)
-    told = {
+    fields = {
         "app": context.app.name if context.app else None,
         "purpose": context.purpose,
         "phone_masked": context.phone,
@@ -65,4 +67,4 @@ def _told(context: RequestContext, error: Exception | None) -> dict[str, object]
         "limit": context.limit,
         "attempts_left": getattr(error, "attempts_left", None),
     }
-    return {name: fact for name, fact in told.items() if fact is not None}
+    return {name: value for name, value in fields.items() if value is not None}

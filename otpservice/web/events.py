@@ -20,7 +20,7 @@ _QUIET = frozenset({"health.live", "health.ready"})
 
 
 def register_events(app: Flask) -> None:
-    """Give every request an id, its answer the headers all answers have; log and count it once."""
+    """Give each request an id and each answer its common headers; log and count each once."""
 
     @app.before_request
     def begin() -> None:
@@ -43,15 +43,16 @@ def register_events(app: Flask) -> None:
         response.headers.add("X-Content-Type-Options", "nosniff")
         # Probes come every second and say nothing new.
         level = logging.DEBUG if request.endpoint in _QUIET else logging.INFO
-        log.log(level, "request", extra=_told(context, response.status_code))
+        log.log(level, "request", extra=_line(context, response.status_code))
         log_decision(context, request.endpoint)
         _count(context, request.endpoint, response.status_code)
         return response
 
 
-def _told(context: RequestContext, status: int) -> dict[str, object]:
+def _line(context: RequestContext, status: int) -> dict[str, object]:
+    """The fields of the request's line; those without a value are left out."""
     waits = context.waits
-    told = {
+    fields = {
         "method": request.method,
         "endpoint": request.endpoint,
         "status": status,
@@ -66,11 +67,11 @@ def _told(context: RequestContext, status: int) -> dict[str, object]:
         "provider_ms": _ms(waits.provider_seconds),
         "ms": _ms(time.monotonic() - context.began),
     }
-    return {name: fact for name, fact in told.items() if fact is not None}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _new_id() -> str:
-    # No secret, so the operating system is not asked for it.
+    # It is no secret, so it needs no random bits of the operating system.
     return f"{getrandbits(128):032x}"
 
 

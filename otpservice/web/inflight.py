@@ -17,7 +17,7 @@ def limit_in_flight(app: Flask, limit: int) -> None:
     A slow provider then fills the slots, and no more: what comes after is refused at once instead
     of waiting in a queue until its caller has gone.
     """
-    # Threads take from a deque and give back to it safely, for less than a semaphore asks.
+    # The methods of a deque are atomic, and cheaper than a semaphore's.
     slots = deque(range(limit))
     REQUESTS_IN_FLIGHT_LIMIT.set(limit)
 

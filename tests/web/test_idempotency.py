@@ -22,8 +22,8 @@ from otpservice.verification.errors import (
 )
 from otpservice.web.api.idempotency import Answer, Idempotency, read_key
 from otpservice.web.context import current_context
+from otpservice.web.error_handlers import register_errors
 from otpservice.web.events import register_events
-from otpservice.web.problems import register_errors
 from otpservice.web.requests import InvalidRequest
 from tests.conftest import SECRET
 

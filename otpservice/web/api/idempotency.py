@@ -130,8 +130,8 @@ class Idempotency:
 def read_key(header: str) -> str:
     r"""The key a header holds: ``abc`` and ``"abc"`` are one; in quotes ``\`` is before " and \.
 
-    Two headers reach us joined by a comma. Joined in quotes they are refused; bare they cannot be
-    told from a key with a comma in it, and whoever sends both again has the same key again.
+    Two headers arrive joined by a comma. Quoted ones are then refused. Bare ones look like one key
+    with a comma in it, which is the same key when both are sent again.
 
     Raises:
         InvalidRequest: not 1 to 255 visible ASCII characters, or quotes that do not fit.

@@ -1,4 +1,4 @@
-"""From a checked body to the domain's words, past the door."""
+"""From a checked body to the types of the domain; counts the request on the way."""
 
 from typing import Any, NamedTuple
 
@@ -16,12 +16,12 @@ from otpservice.web.requests import Forbidden
 
 
 class Guess(NamedTuple):
-    """One code that somebody typed.
+    """One guess at a code.
 
     Attributes:
         owner: the app, and the purpose if the verification is named by its phone.
         subject: the verification's id, or the phone of the owner's latest.
-        code: the code.
+        code: what the end user typed.
         address: the end user's, as ``address_block`` groups them; None if it is not known.
     """
 
@@ -32,11 +32,11 @@ class Guess(NamedTuple):
 
 
 class Intake:
-    """Reads what an app asks for, and counts it.
+    """Reads what an app asks for and applies the rate limits.
 
     Args:
-        limiter: counts each request.
-        digester: makes the buckets that requests are counted in.
+        limiter: the rate limits.
+        digester: makes the digests that requests are counted under.
         settings: the region of national numbers, countries and lists of numbers.
     """
 
@@ -53,7 +53,7 @@ class Intake:
 
         Raises:
             Forbidden, InvalidPhone: it cannot be asked for.
-            RateLimited, StorageError: not admitted.
+            RateLimited, StorageError: the request is not admitted.
             DestinationBlocked: nothing may be sent there.
         """
         asked_by, phone = self._owner(body["purpose"]), self._phone(body["phone"])
@@ -73,7 +73,7 @@ class Intake:
 
         Raises:
             Forbidden, InvalidPhone: it cannot be asked for.
-            RateLimited, StorageError: not admitted.
+            RateLimited, StorageError: the request is not admitted.
         """
         if "id" in body:
             self._admit("id", body["id"])

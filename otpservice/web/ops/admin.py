@@ -79,10 +79,10 @@ def _status(redis: Mapping[str, Any], degraded: list[str]) -> str:
 def _redis(vitals: Vitals) -> dict[str, Any]:
     """Whether it is up; this page is read when it is not, so it is no error here."""
     try:
-        told = vitals.redis()
+        details = vitals.redis()
     except StoreUnavailable:
         return {"status": "down"}
-    shown = {name: timestamp(v) if isinstance(v, datetime) else v for name, v in told.items()}
+    shown = {name: timestamp(v) if isinstance(v, datetime) else v for name, v in details.items()}
     return {"status": "up", **shown}
 
 

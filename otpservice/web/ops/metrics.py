@@ -1,4 +1,4 @@
-"""``GET /metrics``: what all workers counted and timed, as Prometheus reads it."""
+"""``GET /metrics``: what all workers counted and timed, in the format of Prometheus."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class _Known(Collector):
-    """What is not counted but context, the same to every worker; read while Prometheus waits."""
+    """What is read, not counted, and is the same in every worker."""
 
     def __init__(self, balance: BalanceReport | None, since: datetime | None) -> None:
         self._balance = balance
@@ -41,19 +41,19 @@ class _Known(Collector):
         if self._since:
             since.add_metric([], self._since.timestamp())
         yield since
-        told = self._balance or BalanceReport()
+        report = self._balance or BalanceReport()
         balance = GaugeMetricFamily(
             "otpservice_balance",
             "What is left at the provider, in whole units of the currency.",
             labels=["currency"],
         )
-        if told.amount is not None:
-            balance.add_metric([told.currency or ""], told.amount)
+        if report.amount is not None:
+            balance.add_metric([report.currency or ""], report.amount)
         yield balance
-        yield _gauge("age_seconds", "Since the provider told the balance.", told.age)
-        yield _gauge("sends_left", "Codes the balance still pays for.", told.sends_left)
-        yield _gauge("days_left", "Days it lasts at the mean of last week.", told.days_left)
-        low = None if told.amount is None else told.low
+        yield _gauge("age_seconds", "Since the provider told the balance.", report.age)
+        yield _gauge("sends_left", "Codes the balance still pays for.", report.sends_left)
+        yield _gauge("days_left", "Days it lasts at the mean of last week.", report.days_left)
+        low = None if report.amount is None else report.low
         yield _gauge("low", "1 if it is below the operator's threshold.", low)
 
 
@@ -82,14 +82,16 @@ def metrics_blueprint(
     @blueprint.get("/metrics")
     @authenticated(apps, "metrics")
     def metrics() -> ResponseReturnValue:
-        text = generate_latest(counted()) + generate_latest(_Known(_told(balance), _told(since)))
+        text = generate_latest(counted()) + generate_latest(
+            _Known(_or_none(balance), _or_none(since))
+        )
         return Response(text, content_type=CONTENT_TYPE_LATEST)
 
     return blueprint
 
 
-def _told(ask: Callable[[], T | None]) -> T | None:
-    """What Redis knows; this is read most when it is away, so that is no error here."""
+def _or_none(ask: Callable[[], T | None]) -> T | None:
+    """What ``ask`` returns; None if Redis is away, for then /metrics is read most."""
     try:
         return ask()
     except StoreUnavailable:
