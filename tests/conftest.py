@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from fakeredis import FakeRedis
 from hypothesis import settings
+from prometheus_client.metrics import MetricWrapperBase
 from redis import Redis
 
 from otpservice.demo.embedded import embedded_redis
 from otpservice.store.client import connect
+from otpservice.telemetry import metrics
 from otpservice.verification.phone import PhoneNumber
 
 # `make test` does the same every time; `make test-long` looks further.
@@ -54,6 +56,15 @@ def redis(request: pytest.FixtureRequest) -> Redis:
     if request.param == "fakeredis":
         return FakeRedis()
     return request.getfixturevalue("valkey")
+
+
+@pytest.fixture(autouse=True)
+def no_counts() -> None:
+    """Forget what earlier tests counted: the metrics are those of the process."""
+    for metric in vars(metrics).values():
+        if isinstance(metric, MetricWrapperBase):
+            metric.clear()
+    metrics.REQUESTS_IN_FLIGHT.set(0)
 
 
 @pytest.fixture

@@ -59,6 +59,10 @@ def serve(bind: Address, workers: int | None, requests: int) -> None:
 
     monkey.patch_all()  # first: what is imported unpatched would block all requests when it waits
 
+    from otpservice.telemetry import metric_files
+
+    metric_files.make_directory()  # before prometheus_client, which looks for it when imported
+
     from otpservice.runtime import serve as runtime
 
     runtime.serve(str(bind), workers, requests)

@@ -74,8 +74,8 @@ def inbox(last: int, as_json: bool) -> None:
 @contextmanager
 def _asking() -> "Iterator[Settings]":
     """The settings; that Redis is away becomes one line on standard error."""
-    from otpservice.logs import configure_logging
     from otpservice.runtime.serve import settings_or_exit
+    from otpservice.telemetry.logs import configure_logging
     from otpservice.verification.errors import StoreUnavailable
 
     settings = settings_or_exit()

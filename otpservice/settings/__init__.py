@@ -122,17 +122,19 @@ class Settings:
         """The template an app's SMS are made from.
 
         An app's own for the language wins, then the service's for the language, then ``MESSAGE``,
-        which is in the default language. ``fr-CI`` is ``fr``; a language nobody has a text for is
-        the default one.
+        which is in the default language.
         """
-        language = (locale or self.default_locale).replace("_", "-").partition("-")[0].lower()
-        if language not in self.languages_for(app):
-            language = self.default_locale
+        language = self.language_for(app, locale)
         if language in app.messages:
             return Wording(app.messages[language], language, f"APPS_FILE message.{language}")
         if language in self.messages:
             return Wording(self.messages[language], language, f"MESSAGE_{language.upper()}")
         return Wording(self.message, self.default_locale, "MESSAGE")
+
+    def language_for(self, app: App, locale: str | None) -> str:
+        """The language of a locale: ``fr`` of ``fr-CI``; the default one if there is no text."""
+        language = (locale or self.default_locale).replace("_", "-").partition("-")[0].lower()
+        return language if language in self.languages_for(app) else self.default_locale
 
     def languages_for(self, app: App) -> frozenset[str]:
         """The languages an app may ask for; any other is taken for the default one."""

@@ -13,7 +13,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from otpservice.verification.address import Network, is_among
 from otpservice.verification.inbound import Received, UnreadableSms, Wish
-from otpservice.web.current import facts
+from otpservice.web.context import current_context
 from otpservice.web.requests import InvalidRequest, read_body
 
 log = logging.getLogger(__name__)
@@ -50,11 +50,11 @@ def inbound_blueprint(
             raise InvalidRequest(
                 "An incoming SMS has a message_id, and a sender as form or from."
             ) from None
-        known = facts()
-        known.phone = received.phone.masked if received.phone else None
-        known.outcome = _outcome(received)
+        context = current_context()
+        context.phone = received.phone.masked if received.phone else None
+        context.outcome = _outcome(received)
         if received.new and received.wish and received.phone:
-            known.decision = _DECISIONS[received.wish]
+            context.decision = _DECISIONS[received.wish]
         return "", 204
 
     return blueprint

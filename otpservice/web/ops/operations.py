@@ -6,8 +6,7 @@ from typing import Any
 
 from marshmallow import Schema
 
-from otpservice.web.health_schemas import HealthReportResponse
-from otpservice.web.schemas import (
+from otpservice.web.api.schemas import (
     ConfirmRequest,
     ConfirmResponse,
     DryRunResponse,
@@ -17,6 +16,7 @@ from otpservice.web.schemas import (
     LoginCodeResponse,
     VerificationResponse,
 )
+from otpservice.web.ops.health_schemas import HealthReportResponse
 
 PARAMETERS: Mapping[str, dict[str, Any]] = {
     "Idempotency-Key": {

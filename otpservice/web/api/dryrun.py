@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from flask.typing import ResponseReturnValue
 
 from otpservice.verification import errors
-from otpservice.web.current import facts
+from otpservice.web.context import current_context
 from otpservice.web.problems import PROBLEMS
 from otpservice.web.requests import InvalidRequest
 
@@ -35,7 +35,7 @@ def asks_for_dry_run(query: Mapping[str, str]) -> bool:
 
 def dry_run(preview: Callable[[], None]) -> ResponseReturnValue:
     """Answer what stands in the way of a send, if ``preview`` raises it."""
-    facts().outcome = "dry_run"
+    current_context().outcome = "dry_run"
     try:
         preview()
     except BLOCKS as block:

@@ -13,8 +13,8 @@ from otpservice import __version__
 from otpservice.apps import Apps
 from otpservice.verification.balance import BalanceReport
 from otpservice.verification.errors import StoreUnavailable
+from otpservice.web.api.schemas import timestamp
 from otpservice.web.requests import authenticated
-from otpservice.web.schemas import timestamp
 
 
 def _nothing() -> Mapping[str, Any]:
@@ -79,10 +79,10 @@ def _status(redis: Mapping[str, Any], degraded: list[str]) -> str:
 def _redis(vitals: Vitals) -> dict[str, Any]:
     """Whether it is up; this page is read when it is not, so it is no error here."""
     try:
-        told = vitals.redis()
+        details = vitals.redis()
     except StoreUnavailable:
         return {"status": "down"}
-    shown = {name: timestamp(v) if isinstance(v, datetime) else v for name, v in told.items()}
+    shown = {name: timestamp(v) if isinstance(v, datetime) else v for name, v in details.items()}
     return {"status": "up", **shown}
 
 

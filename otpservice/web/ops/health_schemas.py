@@ -4,11 +4,11 @@ from typing import Any
 
 from marshmallow import fields
 
-from otpservice.web.schemas import Answer
+from otpservice.web.api.schemas import Answer
 
 
-def _told(kind: type[fields.Field[Any]], description: str, **kwargs: Any) -> fields.Field[Any]:  # noqa: ANN401
-    """A member that is null where it is not known."""
+def _nullable(kind: type[fields.Field[Any]], description: str, **kwargs: Any) -> fields.Field[Any]:  # noqa: ANN401
+    """A member that is null where it is not context."""
     return kind(required=True, allow_none=True, metadata={"description": description, **kwargs})
 
 
@@ -31,19 +31,21 @@ class ProviderHealth(Answer):
     """The provider, as this worker sees it."""
 
     host = fields.String(required=True)
-    last_outcome = _told(fields.String, "How this worker's last call came out.")
+    last_outcome = _nullable(fields.String, "How this worker's last call came out.")
 
 
 class BalanceHealth(Answer):
     """The provider's account; at most a minute old, unless it could not be asked."""
 
-    amount = _told(fields.Integer, "Whole units of the currency.")
-    currency = _told(fields.String, "ISO 4217.")
-    age = _told(fields.Integer, "Seconds since the provider said so.", minimum=0)
-    sends_left = _told(fields.Integer, "Codes it still pays for.", minimum=0)
-    days_left = _told(fields.Float, "How long, at the mean of the last complete days.", minimum=0)
+    amount = _nullable(fields.Integer, "Whole units of the currency.")
+    currency = _nullable(fields.String, "ISO 4217.")
+    age = _nullable(fields.Integer, "Seconds since the provider said so.", minimum=0)
+    sends_left = _nullable(fields.Integer, "Codes it still pays for.", minimum=0)
+    days_left = _nullable(
+        fields.Float, "How long, at the mean of the last complete days.", minimum=0
+    )
     low = fields.Boolean(required=True, metadata={"description": "Somebody has to pay in."})
-    problem = _told(fields.String, "Why it could not be asked the last time.")
+    problem = _nullable(fields.String, "Why it could not be asked the last time.")
 
 
 class HealthReportResponse(Answer):
@@ -59,7 +61,7 @@ class HealthReportResponse(Answer):
     redis = fields.Nested(RedisHealth, required=True)
     provider = fields.Nested(ProviderHealth, required=True)
     breakers = fields.Dict(
-        required=True, metadata={"description": "This worker's, by name; empty if none is known."}
+        required=True, metadata={"description": "This worker's, by name; empty if none is context."}
     )
     balance = fields.Nested(
         BalanceHealth,

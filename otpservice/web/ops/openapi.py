@@ -11,9 +11,9 @@ from flask.typing import ResponseReturnValue
 from marshmallow import Schema
 
 from otpservice import __version__
-from otpservice.web.operations import HEADERS, OPERATIONS, PARAMETERS, Header, Operation
+from otpservice.web.api.schemas import ProblemResponse
+from otpservice.web.ops.operations import HEADERS, OPERATIONS, PARAMETERS, Header, Operation
 from otpservice.web.problems import HTTP_PROBLEMS, INTERNAL_ERROR, PROBLEMS
-from otpservice.web.schemas import ProblemResponse
 
 _INFO = {
     "description": "SMS verification codes. Requests are JSON or forms, of at most 4 KiB; answers "

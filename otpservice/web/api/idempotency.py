@@ -9,13 +9,14 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial, wraps
+from typing import Any, Concatenate, ParamSpec
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 
 from otpservice.verification.errors import OutcomeUnknown, StoreUnavailable, WrongCode
 from otpservice.verification.idempotency import Claim, Finished, IdempotencyStore, KeyedCall
-from otpservice.web.current import caller, current_request, facts
+from otpservice.web.context import caller, current_context
 from otpservice.web.problems import PROBLEMS
 from otpservice.web.requests import InvalidRequest
 
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
+
+P = ParamSpec("P")
 
 _LONGEST = 255
 _BARE = re.compile(r"[!#-~][!-~]*\Z")
@@ -40,11 +43,11 @@ class Answer:
     id: str
 
 
-class Once:
-    """Runs what a view does, once per Idempotency-Key of an app and an address.
+class Idempotency:
+    """Does what requests ask for once per Idempotency-Key of an app and a path.
 
     Args:
-        app: the Flask application; its answers are marked when they are given again.
+        app: the Flask application; repeated answers are marked.
         store: remembers the calls.
     """
 
@@ -58,37 +61,43 @@ class Once:
         Raises:
             InvalidRequest: the header is there and is not a key.
         """
-        if (header := current_request().headers.get(HEADER)) is not None:
+        if (header := request.headers.get(HEADER)) is not None:
             read_key(header)
 
-    def run(
-        self,
-        fields: Mapping[str, Any],
-        act: Callable[[], Answer],
-        replay: Callable[[Finished], Response],
-    ) -> Response:
-        """Answer the request by ``act``, or by ``replay`` if it was acted upon before.
+    def once(
+        self, replay: Callable[Concatenate[Finished, P], Response]
+    ) -> Callable[[Callable[P, Answer]], Callable[Concatenate[Mapping[str, Any], P], Response]]:
+        """Decorate a function that returns an ``Answer`` or raises: it runs once per key.
+
+        The decorated function takes the parsed body before its own arguments: calls with one key
+        must have equal bodies.
 
         Args:
-            fields: the body as it was parsed: what must be equal in calls with one key.
-            act: does it; returns a 2xx or raises.
-            replay: builds the answer that had this status and was about this verification
-                again, or raises the error it was. What comes out with that status is marked.
+            replay: called instead, with the outcome of the first call, if there was one; builds
+                the answer that had this status and was about this verification again, or raises
+                the error it was. What has that status is marked.
 
         Raises:
             InvalidRequest: the header is not a key.
             IdempotencyInProgress, IdempotencyMismatch, StoreUnavailable: nothing was done.
         """
-        request = current_request()
-        header = request.headers.get(HEADER)
-        if header is None:
-            return act().response
-        call = KeyedCall(caller().name, request.path, read_key(header), fields)
-        begun = self._store.begin(call, secrets.token_hex(8))
-        if isinstance(begun, Finished):
-            facts().replayed = begun
-            return replay(begun)
-        return self._act(begun, act)
+
+        def decorate(act: Callable[P, Answer]) -> Callable[..., Response]:
+            @wraps(act)
+            def run(fields: Mapping[str, Any], *args: P.args, **kwargs: P.kwargs) -> Response:
+                header = request.headers.get(HEADER)
+                if header is None:
+                    return act(*args, **kwargs).response
+                call = KeyedCall(caller().name, request.path, read_key(header), fields)
+                begun = self._store.begin(call, secrets.token_hex(8))
+                if isinstance(begun, Finished):
+                    current_context().replayed = begun
+                    return replay(begun, *args, **kwargs)
+                return self._act(begun, partial(act, *args, **kwargs))
+
+            return run
+
+        return decorate
 
     def _act(self, claim: Claim, act: Callable[[], Answer]) -> Response:
         try:
@@ -121,8 +130,8 @@ class Once:
 def read_key(header: str) -> str:
     r"""The key a header holds: ``abc`` and ``"abc"`` are one; in quotes ``\`` is before " and \.
 
-    Two headers reach us joined by a comma. Joined in quotes they are refused; bare they cannot be
-    told from a key with a comma in it, and whoever sends both again has the same key again.
+    Two headers arrive joined by a comma. Quoted ones are then refused. Bare ones look like one key
+    with a comma in it, which is the same key when both are sent again.
 
     Raises:
         InvalidRequest: not 1 to 255 visible ASCII characters, or quotes that do not fit.
@@ -140,7 +149,7 @@ def read_key(header: str) -> str:
 
 def _mark_replayed(response: Response) -> Response:
     """Say that an answer was given before; one that could not be built again was not."""
-    finished = facts().replayed
+    finished = current_context().replayed
     if finished is not None and response.status_code == finished.status:
         response.headers[REPLAYED] = "true"
     return response

@@ -4,7 +4,6 @@ Every line goes through ``scrub``: third parties write into the same stream, and
 quote what they were given.
 """
 
-import json
 import logging
 import logging.config
 import math
@@ -12,20 +11,16 @@ import re
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
+from pythonjsonlogger import json
+from pythonjsonlogger.core import merge_record_extra
+
 request_id_var: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""The id of the request this thread is answering, if any; every line carries it."""
+"""The id of the request that is being answered, if any; every line carries it."""
 
-# Loggers of others whose lines below WARNING are of use only to somebody who asks for DEBUG.
+# Libraries whose lines below WARNING help only those who ask for DEBUG.
 _QUIET = ("flask-limiter", "limits", "redis", "urllib3", "werkzeug")
-
-# What a LogRecord has of itself; anything more came by ``extra=``.
-_OWN = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
-
-# json.dumps would make an encoder for each line.
-_ENCODE = json.JSONEncoder(ensure_ascii=True, allow_nan=False).encode
 
 _DEEPEST = 5
 _TYPED = re.compile(r"\d{4,9}").fullmatch
@@ -42,21 +37,11 @@ _IDS = r"(?P<id>ver_[0-9A-Za-z_-]{20,}|(?:OTP|SM|LOT)-[0-9]{8}-[0-9]+)"
 _SPACED = r"\+\d(?:[ ().-]{0,2}\d){7,14}"
 
 
-# What most fields of a line are: the ids of verifications, words with up to six digits and none of
-# the signs that come before a secret, the operations of the provider. Without the two beginnings of
-# keys no rule changes them.
-_HARMLESS = re.compile(
-    r"(?:ver_[0-9a-f]{20,}|[A-Za-z_.*+-]*(?:[0-9]{1,3}[A-Za-z_.*+-]*){0,2}|[a-z]+/[a-z]+)\Z"
-).match
-
-
 def scrub(text: str) -> str:
     """``text`` without passwords, keys, codes and whole phone numbers.
 
     Of a run of 8 or more digits the last two stay, so that lines about one phone can be matched.
     """
-    if _HARMLESS(text) and "otps_" not in text and "whsec_" not in text:
-        return text
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     return text
@@ -88,68 +73,63 @@ _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
 )
 
 
-class JsonFormatter(logging.Formatter):
-    """One record as one line of JSON; never raises, whatever was passed by ``extra=``."""
+class JsonFormatter(json.JsonFormatter):
+    """Formats a record as one line of JSON, whatever was passed by ``extra=``."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, without its end: ``time``, ``level``, ``logger``, ``event`` and the rest."""
         try:
-            entry = self._entry(record)
+            return super().format(record)
         except Exception as error:  # a line lost here would hide what went wrong
-            event = (
-                f"{scrub(_message(record))} (its fields cannot be shown: {type(error).__name__})"
-            )
-            entry = {**_head(record), "event": event}
-        # ASCII only: a stream of another encoding would write escapes that are not JSON's.
-        return _ENCODE(entry)
+            return super().format(_without_fields(record, error))
 
-    def _entry(self, record: logging.LogRecord) -> dict[str, Any]:
-        entry = {**_head(record), "event": scrub(_message(record))}
+    def add_fields(
+        self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
+    ) -> None:
+        """Take the fields of a record; what came by ``extra=`` replaces none of the others."""
+        moment = datetime.fromtimestamp(record.created, UTC)
+        log_data["time"] = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        log_data |= {"level": record.levelname, "logger": record.name}
+        log_data["event"] = record.getMessage()
         if request_id := request_id_var.get():
-            entry["request_id"] = scrub(request_id) if request_id.isdigit() else request_id
-        for name, value in vars(record).items():
-            if name not in _OWN:
-                shown, show = _name(name)
-                entry[f"{shown}_" if shown in entry else shown] = show(value, 0)
-        if record.exc_info and record.exc_info[0]:
-            entry["exception"] = scrub(self.formatException(record.exc_info))
-        if record.stack_info:
-            entry["stack"] = scrub(record.stack_info)
-        return entry
+            log_data["request_id"] = request_id
+        for name, value in merge_record_extra(record, {}, self.reserved_attrs).items():
+            log_data[f"{name}_" if name in log_data else name] = value
+        for name, theirs in (("exception", "exc_info"), ("stack", "stack_info")):
+            if theirs in message_dict:
+                log_data[name] = message_dict[theirs]
+
+    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+        """The fields without secrets."""
+        shown = dict(_member(name, value, 0) for name, value in log_data.items())
+        shown["time"] = log_data["time"]
+        request_id = request_id_var.get()
+        if request_id and not request_id.isdigit():  # as in the answer, digits and all
+            shown["request_id"] = request_id
+        return shown
 
 
-def _head(record: logging.LogRecord) -> dict[str, Any]:
-    return {
-        "time": f"{_second(int(record.created))}.{int(record.msecs):03d}Z",
-        "level": record.levelname,
-        "logger": record.name,
-    }
+def _without_fields(record: logging.LogRecord, error: Exception) -> logging.LogRecord:
+    """A record with what can always be shown of another."""
+    args = f" {_text(record.args)}" if record.args else ""
+    event = f"{_text(record.msg)}{args} (it cannot be shown whole: {type(error).__name__})"
+    kept = {name: vars(record)[name] for name in ("name", "levelname", "created")}
+    return logging.makeLogRecord({**kept, "msg": event})
 
 
-@lru_cache(maxsize=4)
-def _second(time: int) -> str:
-    """Many lines have the same."""
-    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-def _message(record: logging.LogRecord) -> str:
-    try:
-        return record.getMessage()
-    except Exception:  # too few arguments, or one whose __str__ fails
-        return f"{_text(record.msg)} {_text(record.args)}"
-
-
-@lru_cache(maxsize=256)
-def _name(name: object) -> tuple[str, Callable[[object, int], Any]]:
-    """How a field's name is shown, and what shows its value; remembered, for the names are few."""
+def _member(name: object, value: object, depth: int) -> tuple[str, Any]:
+    """A field as it is shown; ``depth`` is how many others its value lies in."""
     name = _text(name)
     if _SECRET_NAMES.fullmatch(name):
-        return scrub(name), lambda _value, _depth: "***"
-    return scrub(name), _plain_code if name in {"code", "vendor_code"} else _plain
+        return scrub(name), "***"
+    # Three digits are what a provider answers, four and more what an end user typed.
+    if name in {"code", "vendor_code"} and _TYPED(_text(value)):
+        return name, "***"
+    return scrub(name), _plain(value, depth)
 
 
 def _plain(value: object, depth: int) -> Any:  # noqa: ANN401 - JSON of any shape
-    """``value`` as JSON can hold it, scrubbed; ``depth`` is how many others it lies in."""
+    """``value`` as JSON can hold it, scrubbed."""
     if isinstance(value, str):
         return scrub(value)
     if value is None or (isinstance(value, float) and math.isfinite(value)):
@@ -161,16 +141,6 @@ def _plain(value: object, depth: int) -> Any:  # noqa: ANN401 - JSON of any shap
     if depth < _DEEPEST and isinstance(value, list | tuple | set | frozenset):
         return [_plain(item, depth + 1) for item in value]
     return scrub(_text(value))
-
-
-def _member(key: object, value: object, depth: int) -> tuple[str, Any]:
-    shown, show = _name(_text(key))  # as text: it may be an object that nothing should keep
-    return shown, show(value, depth)
-
-
-def _plain_code(value: object, depth: int) -> Any:  # noqa: ANN401 - JSON of any shape
-    # Three digits are what a provider answers, four and more what somebody typed.
-    return "***" if _TYPED(_text(value)) else _plain(value, depth)
 
 
 def _text(value: object) -> str:
@@ -191,7 +161,7 @@ def logging_config(level: str) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"json": {"()": "otpservice.logs.JsonFormatter"}},
+        "formatters": {"json": {"()": "otpservice.telemetry.logs.JsonFormatter"}},
         "handlers": {
             "stderr": {
                 "class": "logging.StreamHandler",
@@ -213,6 +183,3 @@ def configure_logging(level: str) -> None:
     """Send every log line, Python's warnings included, to standard error as JSON."""
     logging.config.dictConfig(logging_config(level))
     logging.captureWarnings(capture=True)
-    # What no line shows need not be found out for each (the logging HOWTO, "Optimization").
-    logging._srcfile = None
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False

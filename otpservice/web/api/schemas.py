@@ -34,7 +34,7 @@ class _Text(fields.String):
 
 
 class _Code(fields.String):
-    """What somebody typed; it is a ``Code`` from here on."""
+    """What the end user typed, loaded as a ``Code``."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         text = super()._deserialize(value, *args, **kwargs)
@@ -122,7 +122,7 @@ _MASKED = {"description": "All but the calling code and the last two digits are 
 
 
 class Answer(Schema):
-    """Answers may gain members, so callers are told to expect any."""
+    """An answer. Its schema allows unknown members, because answers may gain some."""
 
     class Meta:
         """What else it may hold."""

@@ -22,7 +22,7 @@ def health_blueprint(
         store: has to answer.
         degraded: reasons why some of the work cannot be done, such as ``low_balance``; asked once
             a second by every probe, so it must neither wait nor call anybody.
-        is_stopping: asked first: whoever is told to look away needs no other reason.
+        is_stopping: asked first: a worker that stops is not ready, whatever the store says.
     """
     blueprint = Blueprint("health", __name__, url_prefix="/health")
 
