@@ -55,7 +55,6 @@ def _add_case(
             note=f"{done} of {count * rounds} done" + (f", errors {dict(wrong)}" if wrong else ""),
             want=f"0 errors, p99 <= {most / 1000} s",
             met=not wrong and p99 <= most,
-            figures={"p99_by_round": [percentile(burst.latencies, 0.99) for burst in bursts]},
         )
     )
     _add_probes(table, probes)
@@ -85,7 +84,6 @@ def _add_memory(table: Table, service: Server) -> None:
             note=f"{held:.0f} MB after, {peak:.0f} MB at the most",
             want=f"<= {_MOST_MB} MB",
             met=peak <= _MOST_MB,
-            figures={"mb": held, "peak_mb": peak},
         )
     )
 
