@@ -98,7 +98,7 @@ def service_round(
 
 
 def wrong_for(code: str) -> str:
-    """A code that surely is another one."""
+    """Return a code of the same length that is not ``code``."""
     return code[:-1] + str((int(code[-1]) + 1) % 10)
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from statistics import median
 
 from redis import Redis
@@ -29,21 +30,25 @@ def add_growth(table: Table, stack: Stack, *, size: int, work: int, rounds: int)
     with (
         valkey() as (empty_url, empty),
         valkey() as (full_url, full),
-        stack.service(empty_url) as small,
-        stack.service(full_url) as large,
     ):
-        _seed(table, large, full, size)
-        pairs = []
-        for turn in range(rounds + 1):
-            phones = Phones(70_000_000 + turn * work)
-            costs = [
-                _cost(service_round(stack, service, "hosted", phones, size=work, redis_pid=pid))
-                for service, pid in ((small, process_of(empty)), (large, process_of(full)))
-            ]
-            if turn:
-                pairs.append(costs)
-    ratios = [large_cost / small_cost for small_cost, large_cost in pairs]
+        with stack.service(full_url) as service:  # another one, so that both start cold below
+            _seed(table, service, full, size)
+        with stack.service(empty_url) as small, stack.service(full_url) as large:
+            sides = ((small, process_of(empty)), (large, process_of(full)))
+            phones = Phones(70_000_000)
+            pairs = [_round(stack, sides, phones, work) for _ in range(rounds + 1)]
+    ratios = [large_cost / small_cost for small_cost, large_cost in pairs[1:]]
     _add_ratio(table, size, ratios)
+
+
+def _round(
+    stack: Stack, sides: Sequence[tuple[Server, int]], phones: Phones, work: int
+) -> list[float]:
+    """Return what each side pays for the same work."""
+    return [
+        _cost(service_round(stack, service, "hosted", phones, size=work, redis_pid=pid))
+        for service, pid in sides
+    ]
 
 
 def _seed(table: Table, service: Server, redis: Redis, size: int) -> None:

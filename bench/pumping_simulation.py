@@ -29,7 +29,7 @@ HISTORY_DAYS = 15
 LAUNCHES = 5
 START = 20_000 * DAY_MS
 
-# One SMS somebody asks for: when, in which block, and by whom.
+# One requested SMS: when, in which block, and by whom.
 Ask = tuple[int, int, str]
 
 

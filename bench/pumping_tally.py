@@ -91,7 +91,7 @@ class Tally:
         self._sends[now // HOUR_MS] += 1
 
     def give_back(self, sent_at: int) -> None:
-        """Take an SMS out that surely did not leave."""
+        """Take out an SMS that definitely did not leave."""
         self._sends[sent_at // HOUR_MS] -= 1
 
     def confirm(self, sent_at: int) -> None:

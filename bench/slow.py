@@ -1,4 +1,4 @@
-"""A slow provider: everybody waits at once, and the probes must not."""
+"""Bursts of logins at a slow provider, and health probes meanwhile."""
 
 import json
 import subprocess
@@ -99,8 +99,8 @@ def _probing(service: Server, seen: dict[str, list[float]]) -> Iterator[None]:
     probe = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         yield
-        told, _ = probe.communicate(timeout=30)
-        seen.update(json.loads(told))
+        printed, _ = probe.communicate(timeout=30)
+        seen.update(json.loads(printed))
     finally:
         probe.kill()
         probe.wait()

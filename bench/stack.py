@@ -175,7 +175,7 @@ def address_of(phone: str) -> str:
 
 
 class Phones:
-    """Ivorian numbers nobody has asked for yet, each in another block of 1,000 than the last."""
+    """Unused Ivorian numbers, each in another block of 1,000 than the last."""
 
     def __init__(self, start: int = 0) -> None:
         self._next = start
@@ -192,14 +192,14 @@ def phone(n: int) -> str:
 
 
 def free_port() -> int:
-    """A port nobody listens at."""
+    """Return a free port."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
         return port
 
 
 def listens(port: int) -> bool:
-    """Whether somebody accepts connections there."""
+    """Whether a server accepts connections there."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 

@@ -10,6 +10,7 @@ from hypothesis import settings
 from redis import Redis
 
 from otpservice.demo.embedded import embedded_redis
+from otpservice.sandbox import SandboxServer
 from otpservice.store.client import connect
 from otpservice.verification.phone import PhoneNumber
 
@@ -46,6 +47,13 @@ def valkey(valkey_url: str) -> Iterator[Redis]:
     with connect(valkey_url) as client:
         client.flushall()
         yield client
+
+
+@pytest.fixture(scope="session")
+def sandbox_server() -> Iterator[SandboxServer]:
+    """One sandbox for all tests; those that use it reset its state first."""
+    with SandboxServer() as running:
+        yield running
 
 
 @pytest.fixture(params=["fakeredis", "valkey"])

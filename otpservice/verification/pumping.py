@@ -1,8 +1,8 @@
 """SMS pumping, and the rule that tells it from people who log in.
 
-Whoever pumps asks for codes to numbers whose operator shares the price of each SMS, and never types
-them. So the guard watches, per country and per block of 1,000 numbers, the SMS nobody confirmed,
-against a budget that follows how many were confirmed lately. The rule and its ratios are authgear's
+An attacker asks for codes to numbers whose operator shares the price of each SMS, and never types
+them. The guard counts unconfirmed SMS per country and per block of 1,000 numbers, and compares them
+with a budget that follows how many were confirmed lately. The rule and its ratios are authgear's
 (docs/specs/fraud-protection.md in authgear/authgear-server, where they are the default for
 countries); blocks are ours, and follow the same rule.
 
@@ -13,7 +13,7 @@ people that refuses, on a launch day above all.
 What exactly is counted:
 
 - Each SMS counts when it is reserved, before it is sent: on its way, it is unconfirmed. It is taken
-  out again if it surely did not leave.
+  out again if it definitely did not leave.
 - An approval confirms one SMS, the one sent last before the guess, in the hour and day that SMS
   was counted in, not those of the approval: so no hour has more confirmed than sent.
   Earlier SMS of the same verification stay unconfirmed.
@@ -62,9 +62,9 @@ class Excess:
     """Why one more SMS is too many.
 
     Attributes:
-        wait: milliseconds until there is surely room if nobody sends and nobody confirms, as long
+        wait: milliseconds until there is room if no SMS is sent and none is confirmed, as long
             as the highest day stays in sight; a confirmation makes it shorter.
-        unconfirmed: SMS of the window nobody confirmed, rounded up.
+        unconfirmed: unconfirmed SMS of the window, rounded up.
         threshold: how many there may be, rounded down; never more than ``unconfirmed``.
         window: milliseconds of the window, a day's or an hour's: the one with the longer wait.
     """
