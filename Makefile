@@ -34,7 +34,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# bench/README.md tells what it measures. ARGS=--quick does less of it.
+# bench/README.md says what it measures. ARGS=--quick makes fewer requests.
 bench: $(VENV)/.bench
 	$(BIN)/python -m bench $(ARGS)
 

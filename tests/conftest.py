@@ -12,6 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from redis import Redis
 
 from otpservice.demo.embedded import embedded_redis
+from otpservice.sandbox import SandboxServer
 from otpservice.store.client import connect
 from otpservice.telemetry import metrics
 from otpservice.verification.phone import PhoneNumber
@@ -49,6 +50,13 @@ def valkey(valkey_url: str) -> Iterator[Redis]:
     with connect(valkey_url) as client:
         client.flushall()
         yield client
+
+
+@pytest.fixture(scope="session")
+def sandbox_server() -> Iterator[SandboxServer]:
+    """One sandbox for all tests; those that use it reset its state first."""
+    with SandboxServer() as running:
+        yield running
 
 
 @pytest.fixture(params=["fakeredis", "valkey"])
