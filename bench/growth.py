@@ -12,7 +12,7 @@ from bench.processes import free_memory_mb
 from bench.seed import OutOfTime, seed
 from bench.stack import Phones, Server, Stack, process_of, valkey
 from bench.table import Line, Table
-from otpservice.settings import Settings
+from otpservice.config.settings import Settings
 
 _MOST_GROWTH = 1.10
 _BYTES_EACH = 1500  # to be on the safe side

@@ -6,12 +6,12 @@ from functools import partial
 
 from flask import Flask
 
+from otpservice.config.settings import Settings
 from otpservice.meter import NO_METER, Meter, metered
 from otpservice.routes.breaker import GuardedRoute, guarded
 from otpservice.routes.vavasms_otp import VavasmsOtpRoute
 from otpservice.routes.vavasms_text import TracedTextRoute, VavasmsTextRoute
 from otpservice.routes.webhook import HttpRoute
-from otpservice.settings import Settings
 from otpservice.store.balance import BalanceWatch
 from otpservice.store.client import Client, connect
 from otpservice.store.generation import Epoch, epoch_keys

@@ -2,7 +2,7 @@
 
 from flask import Flask, Request, g, request
 
-from otpservice.apps import App
+from otpservice.config.apps import App
 from otpservice.verification.idempotency import Finished
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from otpservice.settings import Settings
+from otpservice.config.settings import Settings
 from otpservice.verification.address import address_block
 from otpservice.verification.destinations import Destinations
 from otpservice.verification.digest import Digester

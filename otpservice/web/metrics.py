@@ -13,7 +13,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from otpservice import __version__
-from otpservice.apps import Apps
+from otpservice.config.apps import Apps
 from otpservice.verification.balance import BalanceReport
 from otpservice.verification.errors import StoreUnavailable
 from otpservice.web.counting import PrometheusMeter

@@ -12,7 +12,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.wsgi import get_content_length
 
-from otpservice.apps import App, Apps
+from otpservice.config.apps import App, Apps
 from otpservice.web.current import current_request, facts
 
 View = TypeVar("View", bound=Callable[..., Any])

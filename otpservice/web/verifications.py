@@ -5,7 +5,7 @@ from datetime import datetime
 from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
-from otpservice.settings import Settings
+from otpservice.config.settings import Settings
 from otpservice.verification.errors import OutcomeUnknown, WrongCode
 from otpservice.verification.idempotency import Finished
 from otpservice.verification.phone import PhoneNumber

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from otpservice.apps.app import App
-from otpservice.apps.values import (
+from otpservice.config.app import App
+from otpservice.config.values import (
     brand,
     countries,
     locale,

@@ -5,10 +5,10 @@ import hmac
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from otpservice.apps.app import App
-from otpservice.apps.file import NAME, NAME_RULE, read_apps
+from otpservice.config.app import App
+from otpservice.config.apps_file import NAME, NAME_RULE, read_apps
+from otpservice.config.values import file_text
 from otpservice.verification.errors import InvalidSettings
 
 __all__ = ["App", "Apps", "apps_file_lines", "new_key"]
@@ -31,13 +31,9 @@ class Apps:
             InvalidSettings: it cannot be read, or holds mistakes; one problem each.
         """
         try:
-            text = Path(path).read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            raise InvalidSettings(["the file is not UTF-8 text"]) from None
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "not a path"
-            raise InvalidSettings([f"the file cannot be read: {reason}"]) from None
-        return cls.parse(text)
+            return cls.parse(file_text(path))
+        except ValueError as error:
+            raise InvalidSettings([str(error)]) from None
 
     @classmethod
     def parse(cls, text: str) -> "Apps":

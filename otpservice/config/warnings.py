@@ -7,8 +7,8 @@ from otpservice.verification.gsm import ROOM, UNIT
 from otpservice.verification.message import DO_NOT_SHARE, cost, lint, size
 
 if TYPE_CHECKING:
-    from otpservice.apps import App
-    from otpservice.settings import Settings
+    from otpservice.config.apps import App
+    from otpservice.config.settings import Settings
 
 # A random key of 32 hex digits has about 14 different ones; fewer than 10 is a typed phrase.
 _DIFFERENT_BYTES = 10
