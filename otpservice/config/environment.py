@@ -19,7 +19,7 @@ class Setting:
 
     Attributes:
         field: its field of Settings.
-        name: without ``OTPSERVICE_``.
+        own_name: its name without ``OTPSERVICE_``, if it is not the field's in upper case.
         read: makes the value of its text; raises ValueError with what is allowed.
         default: as it would be written, read like any other text; None: it must be set.
         meaning: one line for people, with its range.
@@ -27,11 +27,16 @@ class Setting:
     """
 
     field: str
-    name: str
+    own_name: str
     read: Callable[[str], object]
     default: str | None
     meaning: str
     file_variant: bool
+
+    @property
+    def name(self) -> str:
+        """Its name without ``OTPSERVICE_``."""
+        return self.own_name or self.field.upper()
 
     @property
     def variable(self) -> str:
@@ -59,7 +64,7 @@ def setting(
         name: the variable, if it is not the field's name in upper case.
         secret: keep the value out of ``repr``.
     """
-    about = {"name": name, "read": read, "default": default, "meaning": meaning}
+    about = {"own_name": name, "read": read, "default": default, "meaning": meaning}
     about["file_variant"] = file_variant
     declared: T = dataclasses.field(repr=not secret, metadata=about)
     return declared
@@ -67,12 +72,7 @@ def setting(
 
 def declared_in(cls: type) -> tuple[Setting, ...]:
     """The variables that a dataclass declares, in its order."""
-    return tuple(
-        Setting(
-            field.name, **{**field.metadata, "name": field.metadata["name"] or field.name.upper()}
-        )
-        for field in dataclasses.fields(cls)
-    )
+    return tuple(Setting(field.name, **field.metadata) for field in dataclasses.fields(cls))
 
 
 # What the routes of a family cannot work without.

@@ -33,7 +33,7 @@ class Settings:
     redis_wait_replicas: int = setting(
         values.whole(0, 5),
         "0",
-        "replicas that must have what was counted before anybody is told, 0 to 5; 0 = none",
+        "replicas that must hold a count before the answer goes out, 0 to 5; 0 = none",
     )
     secret_keys: tuple[bytes, ...] = setting(
         values.secret_keys,
@@ -173,7 +173,7 @@ class Settings:
     drain_seconds: int = setting(
         values.whole(0, 60),
         "2",
-        "seconds it still serves once told to stop, 0 to 60; load balancers look away meanwhile",
+        "seconds it still serves after SIGTERM, 0 to 60; load balancers look away meanwhile",
     )
     keep_alive: int = setting(
         values.whole(0, 3600),
@@ -262,14 +262,12 @@ class Settings:
         return app.sender_id or self.vavasms_sender_id or ""
 
     def template_for(self, app: App, locale: str | None) -> str:
-        """The text of an SMS, with ``##OTP##`` where the code goes: what ``compose`` makes of the
-        app's wording.
-        """
+        """The text of an app's SMS, with ``##OTP##`` where the code goes."""
         wording = self.wording_for(app, locale)
         return compose(
             wording.template,
             brand=app.brand or self.sender_id_for(app) or app.name,
-            # Rounded down: nobody should be told of a minute in which the code is dead.
+            # Rounded down: the text must not promise a minute in which the code is dead.
             minutes=max(1, self.policy.code_ttl // 60),
             language=wording.language,
             do_not_share=app.do_not_share,
@@ -281,8 +279,8 @@ class Settings:
         """The template an app's SMS are made from.
 
         An app's own for the language wins, then the service's for the language, then ``MESSAGE``,
-        which is in the default language. ``fr-CI`` is ``fr``; a language nobody has a text for is
-        the default one.
+        which is in the default language. ``fr-CI`` is ``fr``; a language without a text is the
+        default one.
         """
         language = (locale or self.default_locale).replace("_", "-").partition("-")[0].lower()
         if language not in self.languages_for(app):
