@@ -10,6 +10,7 @@ from otpservice.config import values
 from otpservice.config.apps import App, Apps
 from otpservice.config.environment import declared_in, read_all, setting
 from otpservice.config.redis_url import redis_url
+from otpservice.config.values import choice, optional, quotas, switch, whole
 from otpservice.config.warnings import warnings_about
 from otpservice.verification.address import Network
 from otpservice.verification.message import Wording, compose
@@ -31,7 +32,7 @@ class Settings:
         secret=True,
     )
     redis_wait_replicas: int = setting(
-        values.whole(0, 5),
+        whole(0, 5),
         "0",
         "replicas that must hold a count before the answer goes out, 0 to 5; 0 = none",
     )
@@ -57,23 +58,23 @@ class Settings:
         values.one_line, "", "its password; required with a vavasms route", secret=True
     )
     vavasms_sender_id: str | None = setting(
-        values.optional(values.sender_id),
+        optional(values.sender_id),
         "",
         "the sender SMS show, 3 to 11 letters and digits; required with a vavasms route",
     )
     vavasms_status_path: str | None = setting(
-        values.optional(values.status_path),
+        optional(values.status_path),
         "",
         "unconfirmed: the status operation, a path under VAVASMS_URL/v1/; empty = off",
     )
     vavasms_plus_sign: bool = setting(
-        values.switch, "off", "unconfirmed: on sends numbers with their plus sign, off digits only"
+        switch, "off", "unconfirmed: on sends numbers with their plus sign, off digits only"
     )
     vavasms_verify_sender_id: bool = setting(
-        values.switch, "off", "unconfirmed: on sends the sender ID with otp/verify too"
+        switch, "off", "unconfirmed: on sends the sender ID with otp/verify too"
     )
     vavasms_lang: str | None = setting(
-        values.optional(values.language),
+        optional(values.language),
         "",
         "unconfirmed: the provider's lang field, two letters; empty = not sent",
     )
@@ -81,19 +82,19 @@ class Settings:
         values.route_list, "vavasms-otp,vavasms-text", "ways to send a code, first choice first"
     )
     http_route_url: str | None = setting(
-        values.optional(values.provider_url),
+        optional(values.provider_url),
         "",
         "the organisation's own SMS gateway; required with the route http",
         secret=True,
     )
     http_route_secret: str | None = setting(
-        values.optional(values.webhook_secret),
+        optional(values.webhook_secret),
         "",
         "what its requests are signed with, whsec_…; required with the route http",
         secret=True,
     )
     inbound_token: str | None = setting(
-        values.optional(values.inbound_token),
+        optional(values.inbound_token),
         "",
         "last part of the incoming SMS URL, at least 32 characters; empty = off",
         secret=True,
@@ -107,27 +108,25 @@ class Settings:
     countries: frozenset[str] = setting(
         values.country_list, "CI,ML", "countries codes may be sent to"
     )
-    code_length: int = setting(values.whole(6, 9), "6", "digits of a code, 6 to 9")
-    code_ttl: int = setting(values.whole(1, 600), "300", "seconds a code is good for, 1 to 600")
-    max_attempts: int = setting(values.whole(1, 10), "5", "guesses per verification, 1 to 10")
-    resend_after: int = setting(
-        values.whole(0, 600), "60", "seconds between two sends, 0 to 600; 0 = off"
-    )
+    code_length: int = setting(whole(6, 9), "6", "digits of a code, 6 to 9")
+    code_ttl: int = setting(whole(1, 600), "300", "seconds a code is good for, 1 to 600")
+    max_attempts: int = setting(whole(1, 10), "5", "guesses per verification, 1 to 10")
+    resend_after: int = setting(whole(0, 600), "60", "seconds between two sends, 0 to 600; 0 = off")
     phone_rate_limit: str = setting(
         values.rate_limit, "30/minute", "requests about one phone, or one id"
     )
     app_rate_limit: str = setting(values.rate_limit, "600/minute", "requests of one app")
     phone_send_quota: tuple[Quota, ...] = setting(
-        values.quotas, "5/hour;10/day", "SMS to one phone; empty = off"
+        quotas, "5/hour;10/day", "SMS to one phone; empty = off"
     )
     address_send_quota: tuple[Quota, ...] = setting(
-        values.quotas, "20/hour", "SMS asked for from one client_ip; empty = off"
+        quotas, "20/hour", "SMS asked for from one client_ip; empty = off"
     )
     address_failure_quota: tuple[Quota, ...] = setting(
-        values.quotas, "50/hour", "wrong codes from one client_ip; empty = off"
+        quotas, "50/hour", "wrong codes from one client_ip; empty = off"
     )
     prefix_send_quota: tuple[Quota, ...] = setting(
-        values.quotas, "30/hour", "SMS to one block of 1,000 numbers; empty = off"
+        quotas, "30/hour", "SMS to one block of 1,000 numbers; empty = off"
     )
     quota_record_only: frozenset[str] = setting(
         values.record_only,
@@ -135,21 +134,21 @@ class Settings:
         "quotas that count and log but do not refuse, among phone, address, prefix, app",
     )
     daily_send_budget: int = setting(
-        values.whole(0, 999_999_999), "0", "SMS of the whole service in one UTC day; 0 = none"
+        whole(0, 999_999_999), "0", "SMS of the whole service in one UTC day; 0 = none"
     )
     lockout_failures: int = setting(
-        values.whole(1, 100), "10", "failures in a row that lock a phone, 1 to 100"
+        whole(1, 100), "10", "failures in a row that lock a phone, 1 to 100"
     )
     lockout_seconds: int = setting(
-        values.whole(1, 86_400), "3600", "seconds of the first lock, 1 to 86400"
+        whole(1, 86_400), "3600", "seconds of the first lock, 1 to 86400"
     )
     lockout_total: int = setting(
-        values.whole(0, 10_000),
+        whole(0, 10_000),
         "100",
         "failures in a row that lock a phone until it is unlocked, 0 to 10000; 0 = off",
     )
     pumping_guard: str = setting(
-        values.choice("off", "record", "enforce"),
+        choice("off", "record", "enforce"),
         "record",
         "what a suspected pumping attack leads to: off, record or enforce",
     )
@@ -171,48 +170,46 @@ class Settings:
         values.seconds(1, 30), "10", "seconds for one call in all, 1 to 30"
     )
     drain_seconds: int = setting(
-        values.whole(0, 60),
+        whole(0, 60),
         "2",
         "seconds it still serves after SIGTERM, 0 to 60; load balancers look away meanwhile",
     )
     keep_alive: int = setting(
-        values.whole(0, 3600),
+        whole(0, 3600),
         "75",
         "seconds an idle connection is kept, 0 to 3600; longer than the proxy's; 0 = not kept",
     )
     breaker_failures: int = setting(
-        values.whole(0, 1000),
-        "5",
-        "failures in a row that open a route's breaker, 0 to 1000; 0 = off",
+        whole(0, 1000), "5", "failures in a row that open a route's breaker, 0 to 1000; 0 = off"
     )
-    breaker_seconds: int = setting(values.whole(1, 3600), "30", "seconds it stays open, 1 to 3600")
+    breaker_seconds: int = setting(whole(1, 3600), "30", "seconds it stays open, 1 to 3600")
     message: str = setting(
         values.template,
         "Votre code OTP est : ##OTP##",
         "text of the SMS, in DEFAULT_LOCALE, where there is none for the locale; must hold ##OTP##",
     )
     message_fr: str | None = setting(
-        values.optional(values.template), "", "text in French; empty = MESSAGE"
+        optional(values.template), "", "text in French; empty = MESSAGE"
     )
     message_en: str | None = setting(
-        values.optional(values.template), "", "text in English; empty = MESSAGE"
+        optional(values.template), "", "text in English; empty = MESSAGE"
     )
     default_locale: str = setting(
         values.locale, "fr", "language where none, or an unknown one, is asked for"
     )
     sms_price_xof: int | None = setting(
-        values.optional(values.whole(0, 999_999_999)),
+        optional(whole(0, 999_999_999)),
         "",
         "price of one SMS part in CFA francs, for doctor and /health; empty = unknown",
     )
     low_balance_xof: int | None = setting(
-        values.optional(values.whole(0, 999_999_999)),
+        optional(whole(0, 999_999_999)),
         "",
         "a balance below it is a warning, in CFA francs; empty = off",
     )
-    sending: bool = setting(values.switch, "on", "off: /login-code is refused, /confirm goes on")
+    sending: bool = setting(switch, "on", "off: /login-code is refused, /confirm goes on")
     log_level: str = setting(
-        values.choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+        choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
         "INFO",
         "DEBUG, INFO, WARNING, ERROR or CRITICAL",
     )
@@ -279,17 +276,19 @@ class Settings:
         """The template an app's SMS are made from.
 
         An app's own for the language wins, then the service's for the language, then ``MESSAGE``,
-        which is in the default language. ``fr-CI`` is ``fr``; a language without a text is the
-        default one.
+        which is in the default language.
         """
-        language = (locale or self.default_locale).replace("_", "-").partition("-")[0].lower()
-        if language not in self.languages_for(app):
-            language = self.default_locale
+        language = self.language_for(app, locale)
         if language in app.messages:
             return Wording(app.messages[language], language, f"APPS_FILE message.{language}")
         if language in self.messages:
             return Wording(self.messages[language], language, f"MESSAGE_{language.upper()}")
         return Wording(self.message, self.default_locale, "MESSAGE")
+
+    def language_for(self, app: App, locale: str | None) -> str:
+        """The language of a locale: ``fr`` of ``fr-CI``; the default one if there is no text."""
+        language = (locale or self.default_locale).replace("_", "-").partition("-")[0].lower()
+        return language if language in self.languages_for(app) else self.default_locale
 
     def languages_for(self, app: App) -> frozenset[str]:
         """The languages an app may ask for; any other is taken for the default one."""
