@@ -16,8 +16,8 @@ from redis import BlockingConnectionPool, Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from otpservice.config.settings import Settings
 from otpservice.runtime.serve import Server, gunicorn_settings, settings_or_exit
-from otpservice.settings import Settings
 
 _SCRIPT = """
 local n = redis.call('INCR', KEYS[1])

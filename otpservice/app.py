@@ -6,11 +6,11 @@ from functools import partial
 
 from flask import Flask
 
+from otpservice.config.settings import Settings
 from otpservice.routes.breaker import GuardedRoute, guarded
 from otpservice.routes.vavasms_otp import VavasmsOtpRoute
 from otpservice.routes.vavasms_text import TracedTextRoute, VavasmsTextRoute
 from otpservice.routes.webhook import HttpRoute
-from otpservice.settings import Settings
 from otpservice.store.balance import BalanceWatch
 from otpservice.store.client import Client, connect
 from otpservice.store.generation import Epoch, epoch_keys

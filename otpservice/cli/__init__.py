@@ -118,7 +118,7 @@ def keys_new(app: str) -> None:
     key, put the new hash beside the old one, key_sha256 = ["new", "old"], and take the old one out
     when the app has changed over.
     """
-    from otpservice.apps import apps_file_lines, new_key
+    from otpservice.config.apps import apps_file_lines, new_key
 
     key = new_key()
     try:

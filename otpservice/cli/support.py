@@ -10,7 +10,7 @@ import click
 from otpservice.cli.printing import as_json, echo_json, parsed
 
 if TYPE_CHECKING:
-    from otpservice.settings import Settings
+    from otpservice.config.settings import Settings
     from otpservice.verification.inbound import InboundSms
     from otpservice.verification.phone import PhoneNumber
     from otpservice.verification.ports import PhoneState

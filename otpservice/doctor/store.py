@@ -11,8 +11,8 @@ from redis import Redis
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from redis.sentinel import MasterNotFoundError
 
+from otpservice.config.settings import Settings
 from otpservice.doctor.finding import Finding, Verdict
-from otpservice.settings import Settings
 from otpservice.store.client import Client, connect
 from otpservice.store.generation import epoch_known
 from otpservice.store.health import servers

@@ -11,6 +11,7 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 
 from otpservice.app import MAX_IN_FLIGHT, create_app
+from otpservice.config.settings import Settings
 from otpservice.runtime import machine
 from otpservice.runtime.stopping import (
     LAST_REQUEST_SECONDS,
@@ -19,7 +20,6 @@ from otpservice.runtime.stopping import (
     body_deadline,
     is_stopping,
 )
-from otpservice.settings import Settings
 from otpservice.store.client import connect
 from otpservice.telemetry import metric_files
 from otpservice.telemetry.logs import configure_logging, logging_config

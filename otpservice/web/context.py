@@ -6,7 +6,7 @@ from typing import cast
 
 from flask import g
 
-from otpservice.apps import App
+from otpservice.config.apps import App
 from otpservice.telemetry.waits import Waits
 from otpservice.verification.idempotency import Finished
 

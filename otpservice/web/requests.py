@@ -13,7 +13,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.wsgi import get_content_length
 
-from otpservice.apps import App, Apps
+from otpservice.config.apps import App, Apps
 from otpservice.web.context import current_context
 
 View = TypeVar("View", bound=Callable[..., Any])

@@ -9,7 +9,7 @@ from flask import Flask
 
 from otpservice import __version__
 from otpservice.app import create_app
-from otpservice.settings import Settings
+from otpservice.config.settings import Settings
 from otpservice.store.client import connect
 from otpservice.vavasms import Balance, Unavailable
 from otpservice.verification.balance import BalanceReport

@@ -10,7 +10,7 @@ from flask import Flask, make_response, request
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from otpservice.apps import App
+from otpservice.config.apps import App
 from otpservice.store.idempotency import RedisIdempotency
 from otpservice.store.scripts import Scripts
 from otpservice.verification.errors import (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from otpservice.settings import Settings
+from otpservice.config.settings import Settings
 from otpservice.web.api.messages import Templates
 
 

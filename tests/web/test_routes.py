@@ -7,8 +7,8 @@ import pytest
 from fakeredis import FakeRedis
 
 from otpservice.app import create_app
+from otpservice.config.settings import Settings
 from otpservice.sandbox.faults import Fault
-from otpservice.settings import Settings
 from tests.conftest import APPS, KEYS
 from tests.e2e.outages import SECRET, UNREACHABLE, Gateway
 

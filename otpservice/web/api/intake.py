@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from otpservice.settings import Settings
+from otpservice.config.settings import Settings
 from otpservice.verification.address import address_block
 from otpservice.verification.code import Code
 from otpservice.verification.destinations import Destinations

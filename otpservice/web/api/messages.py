@@ -1,7 +1,7 @@
 """The texts of all SMS, composed once at start."""
 
-from otpservice.apps import App
-from otpservice.settings import Settings
+from otpservice.config.apps import App
+from otpservice.config.settings import Settings
 
 
 class Templates:

@@ -3,7 +3,7 @@
 from flask import Blueprint, Response, jsonify, request
 from flask.typing import ResponseReturnValue
 
-from otpservice.settings import Settings
+from otpservice.config.settings import Settings
 from otpservice.verification.errors import OutcomeUnknown, WrongCode
 from otpservice.verification.idempotency import Finished
 from otpservice.verification.ports import SendRequest, SendReservation, Verification

@@ -10,7 +10,7 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from otpservice import __version__
-from otpservice.apps import Apps
+from otpservice.config.apps import Apps
 from otpservice.verification.balance import BalanceReport
 from otpservice.verification.errors import StoreUnavailable
 from otpservice.web.api.schemas import timestamp

@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from otpservice import __version__
-from otpservice.apps import Apps
+from otpservice.config.apps import Apps
 from otpservice.telemetry.metrics import counted
 from otpservice.verification.balance import BalanceReport
 from otpservice.verification.errors import StoreUnavailable

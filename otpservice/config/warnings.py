@@ -7,14 +7,14 @@ from otpservice.verification.gsm import ROOM, UNIT
 from otpservice.verification.message import DO_NOT_SHARE, cost, lint, size
 
 if TYPE_CHECKING:
-    from otpservice.apps import App
-    from otpservice.settings import Settings
+    from otpservice.config.apps import App
+    from otpservice.config.settings import Settings
 
 # A random key of 32 hex digits has about 14 different ones; fewer than 10 is a typed phrase.
 _DIFFERENT_BYTES = 10
 
-# How short a number may be before it is told, and what a shorter one does. An SMS often takes
-# half a minute, and somebody who waits for it presses the button again.
+# The smallest number without a warning, and what a smaller one does. An SMS often takes half a
+# minute, and people who wait for it press the button again.
 _SHORT = {
     "CODE_TTL": (60, "codes may expire before their SMS arrives"),
     "MAX_ATTEMPTS": (2, "one slip of the finger costs another SMS"),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otpservice.apps import App, Apps, apps_file_lines, new_key
+from otpservice.config.apps import App, Apps, apps_file_lines, new_key
 from otpservice.verification.errors import InvalidSettings
 from otpservice.verification.policy import Quota
 
@@ -262,7 +262,7 @@ def test_a_file_that_cannot_be_read_is_a_problem(tmp_path):
     binary = tmp_path / "apps.toml"
     binary.write_bytes(b"\xff\xfe")
     for path in (binary, tmp_path, tmp_path / "absent", "\0"):
-        with pytest.raises(InvalidSettings, match="the file"):
+        with pytest.raises(InvalidSettings, match="names a file that"):
             Apps.load(str(path))
 
 

@@ -1,16 +1,22 @@
-"""The apps file: TOML with one table ``[apps.NAME]`` for each app."""
+"""The organisation's programs that may call the service, and the apps file that names them.
+
+The apps file is TOML with one table ``[apps.NAME]`` for each app.
+"""
 
 import hashlib
+import hmac
 import re
+import secrets
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from otpservice.apps.app import App
-from otpservice.apps.values import (
+from otpservice.config.values import (
     brand,
     countries,
+    file_text,
     locale,
     matching,
     quotas,
@@ -23,8 +29,9 @@ from otpservice.apps.values import (
     webotp_host,
 )
 from otpservice.verification.errors import InvalidSettings
+from otpservice.verification.policy import Quota
 
-SCOPES = ("verify", "admin", "metrics")
+_SCOPES = ("verify", "admin", "metrics")
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 # What hashing an unset variable gives, with and without the end of a line.
@@ -34,8 +41,115 @@ _BLANK_HASHES = frozenset(
 
 NAME_RULE = "must be 1 to 32 of a-z, 0-9, - and _, and begin with a letter or digit"
 
+# Keys are 48 characters; what is much longer is no key, and hashing it would only cost time.
+_LONGEST_KEY = 256
 
-def read_apps(text: str) -> tuple[App, ...]:
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """One program with an API key.
+
+    Attributes:
+        name: as in the apps file: ``portal``.
+        key_hashes: SHA-256 of its key, 32 bytes; two while a key is being replaced.
+        scopes: what it may do, among ``verify``, ``admin`` and ``metrics``.
+        purposes: what it may verify phones for.
+        sender_id: the name its SMS show as their sender; None for the service's.
+        countries: ISO 3166 codes it may send to; None for the service's.
+        routes: names of its routes, first choice first; None for the service's.
+        send_quota: SMS of this app; empty for none.
+        daily_send_budget: SMS in one UTC day; 0 for none.
+        messages: its own templates by locale, each with ``##OTP##``.
+        brand: what ``##BRAND##`` is in them; None for the sender ID.
+        do_not_share: add a line that warns of those who ask for codes.
+        webotp_host: the site browsers offer the code to; None for no WebOTP line.
+        sms_retriever_hash: of the Android app that may read the SMS; None for no hash.
+    """
+
+    name: str
+    key_hashes: tuple[bytes, ...] = field(repr=False)
+    scopes: frozenset[str] = frozenset({"verify"})
+    purposes: frozenset[str] = frozenset({"login"})
+    sender_id: str | None = None
+    countries: frozenset[str] | None = None
+    routes: tuple[str, ...] | None = None
+    send_quota: tuple[Quota, ...] = ()
+    daily_send_budget: int = 0
+    messages: Mapping[str, str] = field(default_factory=dict, hash=False)
+    brand: str | None = None
+    do_not_share: bool = False
+    webotp_host: str | None = None
+    sms_retriever_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Apps:
+    """All apps of the apps file, in its order."""
+
+    apps: tuple[App, ...]
+
+    @classmethod
+    def load(cls, path: str) -> "Apps":
+        """Read the apps file.
+
+        Raises:
+            InvalidSettings: it cannot be read, or holds mistakes; one problem each.
+        """
+        try:
+            return cls.parse(file_text(path))
+        except ValueError as error:
+            raise InvalidSettings([str(error)]) from None
+
+    @classmethod
+    def parse(cls, text: str) -> "Apps":
+        """Read the text of an apps file.
+
+        Raises:
+            InvalidSettings: it holds mistakes; ``problems`` has a line for each.
+        """
+        return cls(_read_apps(text))
+
+    def __iter__(self) -> Iterator[App]:
+        return iter(self.apps)
+
+    def named(self, name: str) -> App | None:
+        """The app of this name, if there is one."""
+        return next((app for app in self.apps if app.name == name), None)
+
+    def authenticate(self, key: str) -> App | None:
+        """The app whose key this is; no app has an empty or blank key.
+
+        The key's hash is compared with every stored hash, even after a match, so that the time
+        shows neither which app came close nor which comes first in the file.
+        """
+        if not key.strip() or len(key) > _LONGEST_KEY or not key.isascii():
+            return None
+        digest = hashlib.sha256(key.encode()).digest()
+        found = None
+        for app in self.apps:
+            for stored in app.key_hashes:
+                if hmac.compare_digest(digest, stored):
+                    found = app
+        return found
+
+
+def new_key() -> str:
+    """A new API key: 256 random bits, with a prefix that secret scanners can look for."""
+    return "otps_" + secrets.token_urlsafe(32)
+
+
+def apps_file_lines(app_name: str, key: str) -> str:
+    """The lines of the apps file that let ``app_name`` in with ``key``: they hold only its hash.
+
+    Raises:
+        ValueError: no app can have that name.
+    """
+    if not NAME.fullmatch(app_name):
+        raise ValueError(f"An app's name {NAME_RULE}.")
+    return f'[apps.{app_name}]\nkey_sha256 = ["{hashlib.sha256(key.encode()).hexdigest()}"]\n'
+
+
+def _read_apps(text: str) -> tuple[App, ...]:
     """The apps in the text of an apps file, in its order.
 
     Raises:
@@ -105,7 +219,7 @@ def _texts(value: object) -> list[str]:
 
 
 def _key_hashes(value: object) -> tuple[bytes, ...]:
-    """Problems never repeat the value: whoever is in a hurry puts the key itself here."""
+    """Read the hashes. Problems never repeat the value: people put the key itself here."""
     hashes = value if isinstance(value, list) else []
     right = all(isinstance(text, str) and re.fullmatch("[0-9A-Fa-f]{64}", text) for text in hashes)
     read = tuple(bytes.fromhex(text) for text in hashes) if right else ()
@@ -134,7 +248,7 @@ def _messages(value: object) -> Mapping[str, str]:
 
 _FIELDS: dict[str, tuple[str, Callable[[object], object]]] = {
     "key_sha256": ("key_hashes", _key_hashes),
-    "scopes": ("scopes", _each(matching("|".join(SCOPES), f"among {', '.join(SCOPES)}"))),
+    "scopes": ("scopes", _each(matching("|".join(_SCOPES), f"among {', '.join(_SCOPES)}"))),
     "purposes": ("purposes", _each(matching("[a-z0-9_-]{1,32}", "1 to 32 of a-z, 0-9, - and _"))),
     "sender_id": ("sender_id", lambda value: sender_id(_text(value))),
     "countries": ("countries", lambda value: countries(_texts(value))),

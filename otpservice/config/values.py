@@ -5,46 +5,106 @@ A problem repeats the wrong value only where it cannot be a secret.
 
 import base64
 import binascii
+import difflib
 import ipaddress
 import re
-import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
-from otpservice.apps.values import countries, matching, quotas, routes, shown
+import limits
+import phonenumbers
+
+from otpservice.verification import message
 from otpservice.verification.address import Network
 from otpservice.verification.errors import InvalidSettings
+from otpservice.verification.policy import DAY, Quota
 
 T = TypeVar("T")
 
-_LOGIN = r"(?:[^/?#\s]*@)?"
-_HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)"
-_NODES = rf"(?P<nodes>{_HOST}:[0-9]{{1,5}}(?:,{_HOST}:[0-9]{{1,5}})*)"
-_QUERY = r"(?:\?[^#\s]*)?"
-_REDIS_URLS = (
-    rf"rediss?://{_LOGIN}(?P<nodes>{_HOST}(?::[0-9]{{1,5}})?)(?:/[0-9]*)?{_QUERY}",
-    rf"unix://(?:[^/?#\s]*@)?(?P<nodes>)/[^?#\s]+{_QUERY}",
-    rf"rediss?\+sentinel://{_LOGIN}{_NODES}/[A-Za-z0-9._-]+(?:/[0-9]+)?{_QUERY}",
-    rf"rediss?\+cluster://{_LOGIN}{_NODES}/?{_QUERY}",
-)
-_TLS_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
-_SENTINEL_OPTIONS = ("sentinel_username", "sentinel_password")
-_REDIS_OPTIONS = {
-    "redis": ("db",),
-    "rediss": ("db", *_TLS_OPTIONS),
-    "unix": ("db", "username", "password"),
-    "redis+sentinel": _SENTINEL_OPTIONS,
-    "rediss+sentinel": (*_SENTINEL_OPTIONS, *_TLS_OPTIONS),
-    "redis+cluster": (),
-    "rediss+cluster": _TLS_OPTIONS,
-}
+KNOWN_ROUTES = ("vavasms-otp", "vavasms-text", "http")
+DEFAULT_ROUTES = ("vavasms-otp", "vavasms-text")
 
+HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)"
 # The name an HTTP library dials must be the one checked here: no login, no odd characters.
-_HTTP_URL = re.compile(rf"https?://{_HOST}(?::[0-9]{{1,5}})?(?:/[A-Za-z0-9._~%/-]*)?")
+_HTTP_URL = re.compile(rf"https?://{HOST}(?::[0-9]{{1,5}})?(?:/[A-Za-z0-9._~%/-]*)?")
 
 _RECORD_ONLY = ("phone", "address", "prefix", "app")
+
+
+def shown(value: object) -> str:
+    """A wrong value as a problem repeats it: quoted, on one line, and never long."""
+    text = repr(value)
+    return text if len(text) <= 43 else f"{text[:40]}..."  # noqa: PLR2004
+
+
+def unknown_names(names: Iterable[str], known: Sequence[str], prefix: str = "") -> list[str]:
+    """A problem for each of ``names`` that is not ``known``, with the one it resembles most."""
+    problems = []
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {prefix}{close[0]}?" if close else ""
+            spelled = name if name.isidentifier() else shown(name)
+            problems.append(f"{prefix}{spelled} is not a setting{hint}")
+    return problems
+
+
+def matching(pattern: str, allowed: str) -> Callable[[str], str]:
+    """A check that a text is ``allowed``, in words, which is ``pattern`` as an expression."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"must be {allowed}, not {shown(text)}")
+        return text
+
+    return check
+
+
+sender_id = matching("[A-Za-z0-9]{3,11}", "3 to 11 letters and digits")
+locale = matching("[a-z]{2,3}", "a language code such as fr")
+brand = matching(message.BRAND, "1 to 40 characters on one line, without #")
+webotp_host = matching(message.HOST, "a host name in lower case, without https:// and port")
+sms_retriever_hash = matching(message.RETRIEVER_HASH, "11 of A-Z, a-z, 0-9, + and /")
+
+
+def template(text: str) -> str:
+    """Check the text of an SMS: it must have a place for the code."""
+    if not message.holds_code(text):
+        raise ValueError("must hold ##OTP##, where the code goes")
+    return text
+
+
+def quotas(text: str) -> tuple[Quota, ...]:
+    """Read ``5/hour;10/day``; empty is none. No window outlasts the keys, which live for a day."""
+    try:
+        read = [Quota(r.amount, r.get_expiry()) for r in limits.parse_many(text)] if text else []
+    except ValueError:
+        read = [Quota(0, 0)]
+    if any(rule.amount < 1 or rule.window > DAY for rule in read):
+        raise ValueError(
+            f"must be limits such as 5/hour;10/day, of 1 or more a day or less, not {shown(text)}"
+        )
+    return tuple(read)
+
+
+def routes(names: Sequence[str]) -> tuple[str, ...]:
+    """Check the names of routes, first choice first."""
+    unknown = [name for name in names if name not in KNOWN_ROUTES]
+    if unknown or not names or len(set(names)) < len(names):
+        said = shown(unknown[0] if unknown else ",".join(names))
+        raise ValueError(f"must be among {', '.join(KNOWN_ROUTES)}, each once, not {said}")
+    return tuple(names)
+
+
+def countries(codes: Sequence[str]) -> frozenset[str]:
+    """Check ISO 3166 codes of countries that have telephone numbers."""
+    unknown = [code for code in codes if code not in phonenumbers.SUPPORTED_REGIONS]
+    if unknown or not codes:
+        said = shown(unknown[0] if unknown else "")
+        raise ValueError(f"must be ISO 3166 country codes such as CI, not {said}")
+    return frozenset(codes)
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
@@ -139,47 +199,6 @@ def webhook_secret(text: str) -> str:
     return text
 
 
-def redis_url(text: str) -> str:
-    """One of the forms of docs/redis.md; it may hold a password, so problems never repeat it."""
-    match = next((m for form in _REDIS_URLS if (m := re.fullmatch(form, text))), None)
-    ports = re.findall(r":([0-9]+)(?=,|\Z)", match["nodes"]) if match else ["0"]
-    if not all(1 <= int(port) <= 65_535 for port in ports):  # noqa: PLR2004
-        raise ValueError(
-            "must be redis://HOST:PORT/DB, rediss://HOST:PORT/DB, unix:///PATH?db=DB, "
-            "redis+sentinel://HOST:PORT,HOST:PORT/MASTER/DB or "
-            "redis+cluster://HOST:PORT,HOST:PORT, rediss+… over TLS; USER:PASSWORD@ may stand "
-            "before the host"
-        )
-    scheme, _, rest = text.partition("://")
-    _check_redis_options(scheme, parse_qs(rest.partition("?")[2], keep_blank_values=True))
-    return text
-
-
-def _check_redis_options(scheme: str, given: dict[str, list[str]]) -> None:
-    """What stands after the question mark: all else would reach redis-py, and undo timeouts."""
-    allowed = _REDIS_OPTIONS[scheme]
-    if not all(name in allowed for name in given):
-        raise ValueError(f"may have only these options after ?: {', '.join(allowed) or 'none'}")
-    if not re.fullmatch(r"[0-9]{1,4}", given.get("db", ["0"])[0]):
-        raise ValueError("must have a number as its db")
-    if scheme.startswith("rediss"):
-        _check_certificates({name: values[0] for name, values in given.items()})
-
-
-def _check_certificates(options: Mapping[str, str]) -> None:
-    """Files that cannot be used would be found out only when the first connection is made."""
-    ca, cert = options.get("ssl_ca_certs"), options.get("ssl_certfile")
-    try:
-        context = ssl.create_default_context(cafile=ca)
-        if cert is not None:
-            # Without a password an encrypted key would ask for it on the terminal.
-            context.load_cert_chain(cert, options.get("ssl_keyfile"), password=lambda: "")
-    except (OSError, ValueError):
-        raise ValueError(
-            "names a file in ssl_ca_certs, ssl_certfile or ssl_keyfile that cannot be used"
-        ) from None
-
-
 def provider_url(text: str) -> str:
     """Where credentials or codes are posted to: https, or http to this machine."""
     rule = "must be an https:// URL without login, query or fragment"
@@ -242,12 +261,14 @@ def record_only(text: str) -> frozenset[str]:
 
 
 def number_file(path: str) -> tuple[str, ...]:
-    """The numbers and prefixes in a file, in its order: one a line, ``#`` begins a comment.
+    """The numbers and prefixes in a file, in its order; ``#`` begins a comment. No path: none.
 
     Raises:
         ValueError: it cannot be read.
         InvalidSettings: lines of it are no numbers; a problem for each, which does not repeat it.
     """
+    if not path:
+        return ()
     lines = [line.partition("#")[0].strip() for line in file_text(path).splitlines()]
     problems = [
         f"{path!r} line {number} must be a number or prefix in E.164, such as +22507"
