@@ -83,7 +83,7 @@ def asked(
     tag: str, attempt_id: str, facts: Sequence[Any], taken: tuple[Any, ...]
 ) -> AttemptReservation:
     """A counted guess that is to be asked about."""
-    token, phone, purpose, route, unknown, sent_at, lock = facts
+    token, phone, purpose, route, unknown, sent_at, compared, lock = facts
     return AttemptReservation(
         id=verification_id(tag, token),
         attempt_id=attempt_id,
@@ -91,6 +91,7 @@ def asked(
         purpose=text(purpose),
         route=text(route),
         previous_unknown=bool(unknown),
+        compared=bool(compared),
         sent_at=sent_at,
         locked_for=locked_for(lock),
         taken=taken,

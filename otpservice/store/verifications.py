@@ -230,7 +230,8 @@ class RedisStore:
             result, *facts = error.answer
             if result == "ok":
                 uncounted = asked(tag, attempt_id, facts, taken)
-                self._take_back(self.settle_attempt, uncounted, AttemptOutcome.GIVEN_BACK)
+                back = AttemptOutcome.UNKNOWN if uncounted.compared else AttemptOutcome.GIVEN_BACK
+                self._take_back(self.settle_attempt, uncounted, back)
             raise
         if result == "ok":
             return asked(tag, attempt_id, facts, taken)

@@ -109,6 +109,7 @@ class AttemptReservation:
         purpose: the verification's.
         route: name of the route that sent last; empty if that send was never settled.
         previous_unknown: the outcome of the guess before it was lost.
+        compared: it was compared with a code of ours, and is none, so it must stay counted.
         sent_at: when the SMS sent last was reserved, in milliseconds of the store's clock; 0 if
             that is not known any more.
         approved_at: when it was approved, if the code is one of ours; else it is to be asked.
@@ -122,6 +123,7 @@ class AttemptReservation:
     purpose: str
     route: str
     previous_unknown: bool
+    compared: bool = False
     sent_at: int = 0
     approved_at: datetime | None = None
     locked_for: int | None = 0

@@ -50,6 +50,10 @@ from otpservice.verification.routes import (
 _DELIVERY_KEPT = 30
 """Seconds the provider's word about an SMS is good for: the next look asks again."""
 
+_ASKS_WITHIN = 5.0
+"""Seconds from its reservation in which a guess may leave for the provider. The store lets another
+verification use the hosted route soon after: a process that was suspended must not ask then."""
+
 log = logging.getLogger(__name__)
 
 
@@ -175,15 +179,17 @@ class VerificationService:
             QuotaExceeded, NotFound, AlreadyConfirmed, Canceled, Expired, PhoneLocked,
             AttemptsExhausted: not counted and not asked.
             WrongCode: counted.
-            OutcomeUnknown: counted; the answer was lost.
-            ProviderRejected, ProviderUnavailable: surely not checked; not counted.
+            OutcomeUnknown: counted; the answer was lost, or the provider could not be asked about a
+                guess that is no code of ours.
+            ProviderRejected, ProviderUnavailable: definitely not checked; not counted.
             StoreUnavailable: nothing was approved.
         """
+        began = monotonic()
         attempt = self._store.reserve_attempt(owner, subject, _new_name(), code, address)
         if attempt.approved_at:
             return Approved(attempt.id, attempt.purpose, attempt.phone, attempt.approved_at)
         try:
-            self._ask(attempt, code)
+            self._ask(attempt, code, by=began + _ASKS_WITHIN)
         except CodeRefused as refusal:
             # The lost check before this one may have used the code up: "no such code" is no "no".
             if isinstance(refusal, CodeForgotten) and attempt.previous_unknown:
@@ -191,6 +197,8 @@ class VerificationService:
             left = self._store.settle_attempt(attempt, AttemptOutcome.NO)
             raise WrongCode(attempt.id, left, attempt.locked_for) from refusal
         except NotDone:
+            if attempt.compared:  # given back, it would let somebody try all codes of ours
+                self._lose(attempt)
             self._store.settle_attempt(attempt, AttemptOutcome.GIVEN_BACK)
             raise
         except OutcomeUnknown:
@@ -279,8 +287,10 @@ class VerificationService:
         except StoreUnavailable:
             log.exception("send_not_settled", extra={"id": reservation.id})
 
-    def _ask(self, attempt: AttemptReservation, code: Code) -> None:
+    def _ask(self, attempt: AttemptReservation, code: Code, by: float) -> None:
         """Ask the route that sent last, or the first hosted one, if it may be sending just now."""
+        if monotonic() > by:
+            raise ProviderUnavailable
         route = self._hosted.get(attempt.route) or next(iter(self._hosted.values()), None)
         if route is None:  # the service was set up without the account that sent
             raise ProviderUnavailable

@@ -363,7 +363,13 @@ class StoreMachine(RuleBasedStateMachine):
         assume(self.model.now - guess.time <= SOON)
         again = self.store.reserve_attempt(held.owner, held.id, guess.id, guess.code, guess.address)
         assert again.previous_unknown == held.lost
-        changed = {"route": "", "previous_unknown": False, "locked_for": 0, "sent_at": 0}
+        changed = {
+            "route": "",
+            "previous_unknown": False,
+            "compared": False,
+            "locked_for": 0,
+            "sent_at": 0,
+        }
         assert replace(again, **changed) == replace(attempt, **changed)
         self.pass_time()
         self.compare(held.phone)

@@ -30,9 +30,26 @@ local function wrong()
   return { 'wrong_code', id, math.max(0, policy.max_attempts - number(record, 'attempts')), lock }
 end
 
+-- Two codes of ours are good: the newest that certainly left, and the newest of the others.
+local function good_codes()
+  local newest = {}
+  for field, value in pairs(record) do
+    if string.sub(field, 1, 2) == 'd:' then
+      local at, left, digest = string.match(value, '^(%d+):(%d):(.+)$')
+      local code = newest[left]
+      if not code or tonumber(at) > code.at then
+        newest[left] = { at = tonumber(at), digest = digest }
+      end
+    end
+  end
+  return newest
+end
+
+-- A guess that was compared with a code of ours has been made, whatever the provider says.
 local function ask()
+  local compared = next(good_codes()) and 1 or 0
   return { 'ok', id, record.phone, record.purpose, record.route or '', number(record, 'unknown'),
-    newest_send(record), lock }
+    newest_send(record), compared, lock }
 end
 
 local before = record['a:' .. attempt_id]
@@ -61,19 +78,8 @@ for i = 6, #ARGV do
   given[ARGV[i]] = true
 end
 
--- Two codes of ours are good: the newest that certainly left, and the newest of the others.
 local function is_good()
-  local newest = {}
-  for field, value in pairs(record) do
-    if string.sub(field, 1, 2) == 'd:' then
-      local at, left, digest = string.match(value, '^(%d+):(%d):(.+)$')
-      local code = newest[left]
-      if not code or tonumber(at) > code.at then
-        newest[left] = { at = tonumber(at), digest = digest }
-      end
-    end
-  end
-  for _, code in pairs(newest) do
+  for _, code in pairs(good_codes()) do
     if given[code.digest] then
       return true
     end

@@ -37,7 +37,7 @@
 --   lockout                  failures, length of the first lock, total
 
 local RECORD_KEPT = HOUR -- a finished verification answers for an hour
-local ASKS_LATE = 5000   -- a guess may leave for the provider that long after it was reserved
+local ASKS_LATE = 5000   -- the service asks within that time of the reservation, or not at all
 
 local function owner(record)
   return record.app .. '|' .. record.purpose
