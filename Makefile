@@ -4,13 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q
 
-.PHONY: demo test test-long readme check format bench requirements clean
+.PHONY: demo test test-fast test-long readme check format bench requirements clean
 
 demo: $(VENV)/.demo
 	$(BIN)/otpservice demo $(ARGS)
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(ARGS)
+
+# What starts no process of its own: under a minute.
+test-fast: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "not slow and not process" $(ARGS)
 
 # The same tests with ten times the examples, and those that repeat races: half an hour.
 test-long: $(VENV)/.dev
@@ -30,7 +34,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# bench/README.md tells what it measures. ARGS=--quick does less of it.
+# bench/README.md says what it measures. ARGS=--quick makes fewer requests.
 bench: $(VENV)/.bench
 	$(BIN)/python -m bench $(ARGS)
 

@@ -1,8 +1,7 @@
-"""The benchmark: ``python -m bench``, or ``make bench``. What it measures is told in README.md."""
+"""The benchmark: ``python -m bench``, or ``make bench``. README.md says what it measures."""
 
 import argparse
 import os
-import platform
 import resource
 import signal
 import sys
@@ -13,14 +12,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
-from bench.boot import add_boot, add_memory
 from bench.cost import add_costs
-from bench.distance import add_distance
-from bench.growth import add_growth, add_workers
-from bench.redis_cost import add_bytes, add_trips
+from bench.growth import add_growth
 from bench.slow import add_slow
 from bench.stack import Phones, Stack, valkey
 from bench.table import Table
+from bench.trips import add_trips
 
 _LIMIT = 285.0  # seconds, of the five minutes it may take
 _LIMIT_OF_ONE = 900.0  # where one part alone was asked for
@@ -30,11 +27,8 @@ _TAKES = {
     "cost": 60.0,
     "trips": 6.0,
     "slow": 30.0,
-    "distance": 35.0,
-    "workers": 25.0,
-    "growth": 30.0,
+    "growth": 60.0,
 }
-_SLOWDOWN = 15.0  # seconds kept for the growth rounds after the seeding
 
 
 def main() -> int:
@@ -54,17 +48,8 @@ def main() -> int:
         running.enter_context(stack.stub())
         run = _Run(table, stack, began + limit, quick=options.quick, only=options.only)
         run.all()
-    facts = {
-        "seconds": round(time.monotonic() - began, 1),
-        "quick": options.quick,
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-        "load_average": os.getloadavg(),
-    }
     print(table.text())
-    print(f"\n{facts['seconds']:.0f} s; load average at the end {os.getloadavg()[0]:.1f}.")
-    table.write(options.json, facts)
-    print(f"The same as JSON: {options.json}")
+    print(f"\n{time.monotonic() - began:.0f} s; load average at the end {os.getloadavg()[0]:.1f}.")
     return 1 if run.failed else 0
 
 
@@ -88,8 +73,6 @@ class _Run:
             "cost": self._costs,
             "trips": lambda: add_trips(self._table, self._stack, self._phones),
             "slow": self._slow,
-            "distance": lambda: add_distance(self._table, self._stack, self._phones),
-            "workers": self._workers,
             "growth": self._growth,
         }
         for name, work in parts.items():
@@ -105,44 +88,34 @@ class _Run:
             return
         try:
             work()
-        except Exception as error:  # the other parts are worth their while
+        except Exception as error:  # the other parts still run
             self.failed = True
             self._table.not_measured(name, f"{type(error).__name__}: {str(error)[-300:]}")
 
     def _costs(self) -> None:
         size, rounds = (100, 2) if self._quick else (200, 5)
-        with valkey() as (url, redis):
-            add_boot(self._table, self._stack, url, 2 if self._quick else 3)
-            with self._stack.service(url) as service, self._stack.floor(url) as floor:
-                add_costs(
-                    self._table, self._stack, service, floor, self._phones, size=size, rounds=rounds
-                )
-                add_memory(self._table, service)
-                add_bytes(self._table, redis, service)
+        with (
+            valkey() as (url, _),
+            self._stack.service(url) as service,
+            self._stack.floor(url) as floor,
+        ):
+            add_costs(
+                self._table, self._stack, service, floor, self._phones, size=size, rounds=rounds
+            )
 
     def _slow(self) -> None:
         with valkey() as (url, _):
             add_slow(self._table, self._stack, url, self._phones, 1 if self._quick else 2)
 
-    def _workers(self) -> None:
-        counts, rounds = ([1, 2], 1) if self._quick else ([1, 2, 3, 4], 3)
-        with valkey() as (url, _):
-            add_workers(
-                self._table, self._stack, url, self._phones, counts, work=150, rounds=rounds
-            )
-
     def _growth(self) -> None:
-        sizes = [1000, 10_000] if self._quick else [1000, 100_000, 1_000_000]
-        work, rounds = (80, 2) if self._quick else (150, 4)
-        until = self._until - _SLOWDOWN
-        add_growth(self._table, self._stack, sizes, work=work, rounds=rounds, until=until)
+        size, work, rounds = (2000, 80, 2) if self._quick else (10_000, 150, 4)
+        add_growth(self._table, self._stack, size=size, work=work, rounds=rounds)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure the service.")
     parser.add_argument("--quick", action="store_true", help="fewer rounds, smaller sizes")
     parser.add_argument("--only", choices=list(_TAKES), help="one part, within 15 minutes")
-    parser.add_argument("--json", type=Path, default=Path("bench-results.json"), metavar="FILE")
     return parser.parse_args()
 
 

@@ -98,7 +98,7 @@ def service_round(
 
 
 def wrong_for(code: str) -> str:
-    """A code that surely is another one."""
+    """Return a code of the same length that is not ``code``."""
     return code[:-1] + str((int(code[-1]) + 1) % 10)
 
 
@@ -119,5 +119,4 @@ def _line(name: str, seen: dict[str, list[Measured]]) -> Line:
         else f"{min(ratios):.2f} to {max(ratios):.2f}",
         want=f"<= {most} x floor{wants_post}" if most else "",
         met=ratio <= most and not found.wrong if most else None,
-        figures={"cpu_by_round": [one.cpu for one in seen[name]], "ratio_by_round": ratios},
     )

@@ -16,8 +16,8 @@ from redis import BlockingConnectionPool, Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from otpservice.config.settings import Settings
 from otpservice.runtime.serve import Server, gunicorn_settings, settings_or_exit
-from otpservice.settings import Settings
 
 _SCRIPT = """
 local n = redis.call('INCR', KEYS[1])
@@ -53,8 +53,10 @@ def floor_app(settings: Settings, provider_port: int) -> Flask:
         phone = request.get_json()["phone"]
         count = script([f"floor:{phone}"], [60_000])[1]
         url = f"http://127.0.0.1:{provider_port}/api/v1/otp/send"
-        told = pool.request("POST", url, fields={**_FIELDS, "phone": phone}, encode_multipart=False)
-        return jsonify({"count": count, "message_id": told.json()["data"]["message_id"]}), 201
+        answer = pool.request(
+            "POST", url, fields={**_FIELDS, "phone": phone}, encode_multipart=False
+        )
+        return jsonify({"count": count, "message_id": answer.json()["data"]["message_id"]}), 201
 
     return app
 

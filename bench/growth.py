@@ -1,136 +1,95 @@
-"""The same work with more in Redis, and with more workers."""
+"""Bytes that open verifications hold in Redis, and whether many of them make a request dearer."""
 
-from contextlib import ExitStack
+import re
+from collections import Counter
+from collections.abc import Sequence
 from statistics import median
-from time import monotonic
 
 from redis import Redis
 
 from bench.cost import service_round
-from bench.measurement import Measured, middle
-from bench.processes import free_memory_mb
-from bench.seed import OutOfTime, seed
-from bench.stack import Phones, Server, Stack, process_of, valkey
+from bench.load import run
+from bench.measurement import Measured
+from bench.stack import Phones, Server, Stack, login, process_of, valkey
 from bench.table import Line, Table
-from otpservice.settings import Settings
 
 _MOST_GROWTH = 1.10
-_BYTES_EACH = 1500  # to be on the safe side
-_FIRST_PHONE = 50_000_000  # far from those the rounds ask for
+_KIND = re.compile(rb"otp:\{[^}]+\}:([a-z])")
+_KINDS = {
+    b"v": "record",
+    b"p": "phone",
+    b"s": "sends",
+    b"q": "shared quotas",
+    b"g": "pumping guard",
+}
 
 
-class Level:
-    """A service with so many verifications open in a Redis of its own."""
-
-    def __init__(self, size: int, service: Server, redis: Redis) -> None:
-        self.size = size
-        self.service = service
-        self.redis_pid = process_of(redis)
-        self.rounds: list[dict[str, Measured]] = []
-
-    def cost(self, number: int) -> float:
-        """CPU milliseconds of a round's three requests, Redis's included."""
-        return sum(one.cpu + one.redis_cpu for one in self.rounds[number].values())
-
-
-def add_growth(
-    table: Table, stack: Stack, sizes: list[int], *, work: int, rounds: int, until: float
-) -> None:
-    """Hosted logins and confirms at every size, taking turns; a size there is no room for is told.
-
-    Args:
-        table: where the lines go.
-        stack: starts what is needed.
-        sizes: open verifications, the least first.
-        work: requests of each kind in a round.
-        rounds: that count, after one to warm up.
-        until: by ``time.monotonic()``, when the seeding must be over.
-    """
-    table.section("Growth: open verifications in Redis; CPU with Redis's own; hosted")
-    with ExitStack() as running:
-        levels = []
-        for size in sizes:
-            name = f"{size:,} open"
-            if size * _BYTES_EACH / 2**20 > free_memory_mb():
-                table.not_measured(name, "memory is short")
-                continue
-            try:
-                levels.append(_level(table, running, stack, size, until))
-            except OutOfTime as error:
-                table.not_measured(name, str(error))
-        phones = Phones(70_000_000)
-        for turn in range(rounds + 1):
-            for level in levels:
-                done = service_round(
-                    stack, level.service, "hosted", phones, size=work, redis_pid=level.redis_pid
-                )
-                if turn:
-                    level.rounds.append(done)
-        for level in levels:
-            _add_level(table, level, levels[0])
+def add_growth(table: Table, stack: Stack, *, size: int, work: int, rounds: int) -> None:
+    """Compare two services in turns: one with an empty Redis, one with ``size`` verifications."""
+    table.section("Growth: bytes of Redis, and CPU with Redis's own; hosted")
+    with (
+        valkey() as (empty_url, empty),
+        valkey() as (full_url, full),
+    ):
+        with stack.service(full_url) as service:  # another one, so that both start cold below
+            _seed(table, service, full, size)
+        with stack.service(empty_url) as small, stack.service(full_url) as large:
+            sides = ((small, process_of(empty)), (large, process_of(full)))
+            phones = Phones(70_000_000)
+            pairs = [_round(stack, sides, phones, work) for _ in range(rounds + 1)]
+    ratios = [large_cost / small_cost for small_cost, large_cost in pairs[1:]]
+    _add_ratio(table, size, ratios)
 
 
-def _level(table: Table, running: ExitStack, stack: Stack, size: int, until: float) -> Level:
-    url, redis = running.enter_context(valkey())
-    before, began = int(redis.info("memory")["used_memory"]), monotonic()
-    environment = stack.environment(url)
-    seed(url, Settings.from_env(environment).policy, _FIRST_PHONE, size, until)
+def _round(
+    stack: Stack, sides: Sequence[tuple[Server, int]], phones: Phones, work: int
+) -> list[float]:
+    """Return what each side pays for the same work."""
+    return [
+        _cost(service_round(stack, service, "hosted", phones, size=work, redis_pid=pid))
+        for service, pid in sides
+    ]
+
+
+def _seed(table: Table, service: Server, redis: Redis, size: int) -> None:
+    """Open ``size`` verifications over HTTP, and weigh their keys."""
+    before = int(redis.info("memory")["used_memory"])
+    answers = run(service.port, [login("hosted", phone) for phone in Phones().take(size)], 8)
+    if wrong := answers.wrong(201):
+        raise RuntimeError(f"seeding failed: {dict(wrong)}")
     each = (int(redis.info("memory")["used_memory"]) - before) / size
-    seconds = monotonic() - began
-    note = f"{each:,.0f} bytes of used_memory each without the door's; seeded in {seconds:.1f} s"
-    table.add(Line(f"{size:,} seeded", note=note, figures={"bytes": each, "seconds": seconds}))
-    return Level(size, running.enter_context(stack.service(url)), redis)
+    kinds = {kind: held / size for kind, held in _held(redis).most_common()}
+    spoken = ", ".join(f"{kind} {held:,.0f}" for kind, held in kinds.items())
+    note = f"{each:,.0f} bytes of used_memory each; by MEMORY USAGE {spoken}"
+    table.add(Line(f"{size:,} open", note=note))
 
 
-def _add_level(table: Table, level: Level, least: Level) -> None:
-    for name in level.rounds[0]:
-        found = middle([done[name] for done in level.rounds])
-        note = f"Redis {found.redis_cpu:.2f} ms" + (
-            f", errors {dict(found.wrong)}" if found.wrong else ""
+def _held(redis: Redis) -> Counter[str]:
+    """Bytes of all keys, by kind."""
+    held: Counter[str] = Counter()
+    keys = list(redis.scan_iter(count=1000))
+    pipeline = redis.pipeline(transaction=False)
+    for key in keys:
+        pipeline.memory_usage(key, samples=0)
+    for key, size in zip(keys, pipeline.execute(), strict=True):
+        kind = _KIND.match(key if isinstance(key, bytes) else key.encode())
+        held[_KINDS.get(kind[1], "other") if kind else "rate limits"] += size
+    return held
+
+
+def _cost(measured: dict[str, Measured]) -> float:
+    """CPU milliseconds of a login, a wrong guess and a right one, Redis's included."""
+    return sum(one.cpu + one.redis_cpu for one in measured.values())
+
+
+def _add_ratio(table: Table, size: int, ratios: list[float]) -> None:
+    ratio = median(ratios)
+    table.add(
+        Line(
+            f"{size:,} open against an empty Redis",
+            ratio=ratio,
+            note=f"{min(ratios):.2f} to {max(ratios):.2f}; the ratio is to the empty Redis",
+            want=f"<= {_MOST_GROWTH} x empty",
+            met=ratio <= _MOST_GROWTH,
         )
-        line = Line(f"{name} at {level.size:,}", note=note, p50=found.p50, p99=found.p99)
-        line.cpu, line.rate = found.cpu + found.redis_cpu, found.rate
-        table.add(line)
-    if level is not least:
-        ratios = [level.cost(n) / least.cost(n) for n in range(len(level.rounds))]
-        ratio = median(ratios)
-        table.add(
-            Line(
-                f"{level.size:,} against {least.size:,}, all three",
-                note=f"x {ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
-                want=f"<= {_MOST_GROWTH}",
-                met=ratio <= _MOST_GROWTH,
-                figures={"ratios": ratios},
-            )
-        )
-
-
-def add_workers(
-    table: Table,
-    stack: Stack,
-    redis_url: str,
-    phones: Phones,
-    counts: list[int],
-    *,
-    work: int,
-    rounds: int,
-) -> None:
-    """Local logins and confirms by 16 callers, with more and more workers."""
-    table.section(f"Workers: 16 callers, local; this machine has {stack.cores} cores for all of it")
-    seen: dict[int, list[dict[str, Measured]]] = {count: [] for count in counts}
-    with ExitStack() as running:
-        services = {
-            count: running.enter_context(stack.service(redis_url, workers=count))
-            for count in counts
-        }
-        for turn in range(rounds + 1):
-            for count, service in services.items():
-                done = service_round(stack, service, "local", phones, size=work, in_flight=16)
-                if turn:
-                    seen[count].append(done)
-    for count, done in seen.items():
-        for name in ("/login-code local", "/confirm local, right"):
-            found = middle([one[name] for one in done])
-            line = Line(f"{count} workers: {name}", cpu=found.cpu, rate=found.rate, p50=found.p50)
-            line.p99, line.note = found.p99, f"errors {dict(found.wrong)}" if found.wrong else ""
-            table.add(line)
+    )

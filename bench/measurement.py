@@ -19,7 +19,7 @@ class Measured:
         redis_cpu: the same of the Redis server's; 0 if it was not asked.
         rate: requests a second.
         p50, p99: milliseconds a caller waited.
-        wrong: answers nobody expected, by status and code.
+        wrong: unexpected answers, by status and code.
     """
 
     cpu: float

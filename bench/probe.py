@@ -1,4 +1,4 @@
-"""A load balancer's probe, in a process of its own so that nobody else's work slows it.
+"""A load balancer's probe, in a process of its own so that the callers do not slow it.
 
 ``python -m bench.probe PORT`` asks for /health/live and /health/ready in turn, each over a new
 connection, twenty times a second, until its input ends; then prints the milliseconds as JSON, with

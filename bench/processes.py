@@ -95,14 +95,6 @@ def _status_kb(pid: int, name: str) -> int:
     return 0
 
 
-def free_memory_mb() -> float:
-    """Megabytes that programs may still take, by the operating system's own estimate."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
-
-
 def wait_until(answers: object, within: float, process: Process) -> float:
     """Poll ``answers()`` until it is true; returns the seconds it took.
 

@@ -1,8 +1,7 @@
-"""A TCP proxy before Redis: counts round trips, makes them longer, or keeps what was asked."""
+"""A TCP proxy before Redis: counts round trips."""
 
 import socket
 import threading
-import time
 from contextlib import suppress
 from typing import Self
 
@@ -16,22 +15,18 @@ class Proxy:
 
     Args:
         target: where Redis listens.
-        delay: seconds each request waits here.
 
     Attributes:
         trips: requests that were passed on. A pipeline is one; so is whatever a client sends before
             it waits for an answer.
-        asked: what clients sent.
     """
 
-    def __init__(self, target: int, *, delay: float = 0.0) -> None:
+    def __init__(self, target: int) -> None:
         self._target = target
-        self._delay = delay
         self._server = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = []
         self.port: int = self._server.getsockname()[1]
         self.trips = 0
-        self.asked = bytearray()
 
     @property
     def url(self) -> str:
@@ -64,9 +59,6 @@ class Proxy:
         with suppress(OSError):
             while data := client.recv(_CHUNK):
                 self.trips += 1
-                self.asked += data
-                if self._delay:
-                    time.sleep(self._delay)
                 redis.sendall(data)
         _hang_up(redis)
 

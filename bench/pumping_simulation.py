@@ -1,8 +1,8 @@
 """What the pumping guard would do: launches, ordinary days and attacks, simulated.
 
-    python bench/pumping_simulation.py [SEED]
+    python -m bench.pumping_simulation [SEED]
 
-Counts by ``otpservice.verification.pumping.Tally``, which the tests hold equal to the scripts. One
+Counts by ``bench.pumping_tally.Tally``, which the tests hold equal to the scripts. One
 country; its people sit in blocks of 1,000 numbers at random and type 85 % of their codes, half of
 them within 30 seconds, none after 5 minutes. Nobody who is refused tries again, and of the other
 limits (quotas, budgets) none is simulated. The same seed prints the same figures.
@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import log
 
-from otpservice.verification.pumping import DAY_MS, HOUR_MS, Budget, Tally
+from bench.pumping_tally import Tally
+from otpservice.verification.pumping import DAY_MS, HOUR_MS, Budget
 
 CONVERSION = 0.85
 MEDIAN_DELAY, DELAY_SIGMA, MAX_DELAY = 30_000, 0.9, 300_000  # milliseconds, log-normal
@@ -28,7 +29,7 @@ HISTORY_DAYS = 15
 LAUNCHES = 5
 START = 20_000 * DAY_MS
 
-# One SMS somebody asks for: when, in which block, and by whom.
+# One requested SMS: when, in which block, and by whom.
 Ask = tuple[int, int, str]
 
 

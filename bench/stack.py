@@ -1,6 +1,5 @@
 """What the benchmark starts, all of it on loopback: servers, and callers' requests for them."""
 
-import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,9 +40,8 @@ _HOUR = 3600
 class Stack:
     """Where everything is: a directory for files, the provider stub, and how to start the rest."""
 
-    def __init__(self, directory: Path, cores: int | None = None) -> None:
+    def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.cores = cores or os.cpu_count() or 1
         self._logs = 0
         apps = directory / "apps.toml"
         apps.write_text("".join(_app(name) for name in KEYS))
@@ -139,14 +137,12 @@ class Server:
 def valkey() -> Iterator[tuple[str, Redis]]:
     """An empty server that knows the country's last fortnight: its URL and a client."""
     with embedded_redis() as url, connect(url) as client:
-        begin_anew(client)
+        _remember_fortnight(client)
         yield url, client
 
 
-def begin_anew(client: Redis) -> None:
-    """Empty the server, but for the country's last fortnight."""
-    client.flushall()
-    client.script_flush()
+def _remember_fortnight(client: Redis) -> None:
+    """Write the country's last fortnight, which the pumping guard reads."""
     hour, digest = int(time()) // _HOUR, Digester([SECRET]).bucket("country", "CI")
     held = {f"d{hour // 24 - day}": _A_DAY for day in range(1, 15)}
     held |= {f"{kind}{hour - n}": _A_DAY // 24 for kind in "sc" for n in range(1, 25)}
@@ -179,7 +175,7 @@ def address_of(phone: str) -> str:
 
 
 class Phones:
-    """Ivorian numbers nobody has asked for yet, each in another block of 1,000 than the last."""
+    """Unused Ivorian numbers, each in another block of 1,000 than the last."""
 
     def __init__(self, start: int = 0) -> None:
         self._next = start
@@ -196,14 +192,14 @@ def phone(n: int) -> str:
 
 
 def free_port() -> int:
-    """A port nobody listens at."""
+    """Return a free port."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
         return port
 
 
 def listens(port: int) -> bool:
-    """Whether somebody accepts connections there."""
+    """Whether a server accepts connections there."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 

@@ -77,7 +77,7 @@ class Provider:
 
 
 async def main(port: int) -> None:
-    """Serve until the process is told to stop."""
+    """Serve until the process ends."""
     server = await asyncio.start_server(Provider().serve, "127.0.0.1", port, backlog=2048)
     await server.serve_forever()
 

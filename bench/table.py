@@ -1,10 +1,6 @@
-"""The table that is printed, and the same as JSON."""
+"""The table that is printed."""
 
-import json
-import math
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 _HEAD = ("", "CPU ms", "x floor", "req/s", "p50 ms", "p99 ms", "", "wanted", "")
 _NAME_WIDTH = 44
@@ -22,7 +18,6 @@ class Line:
         note: other figures, in words.
         want: what the figure should be, in words.
         met: whether it is; None where nothing is wanted, or nothing was measured.
-        figures: for the JSON alone.
     """
 
     name: str
@@ -34,7 +29,6 @@ class Line:
     note: str = ""
     want: str = ""
     met: bool | None = None
-    figures: dict[str, Any] = field(default_factory=dict)
 
 
 class Table:
@@ -63,20 +57,6 @@ class Table:
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         widths[0] = min(widths[0], _NAME_WIDTH)
         return "\n".join(_joined(row, widths) for row in rows)
-
-    def write(self, path: Path, facts: dict[str, Any]) -> None:
-        """All of it as JSON, with facts about the run."""
-        sections = {title: [asdict(line) for line in lines] for title, lines in self._sections}
-        path.write_text(json.dumps({**facts, "sections": _finite(sections)}, indent=1) + "\n")
-
-
-def _finite(value: Any) -> Any:  # noqa: ANN401 - JSON of any shape
-    """The value, with None for what JSON cannot hold."""
-    if isinstance(value, dict):
-        return {name: _finite(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _cells(line: Line) -> tuple[str, ...]:

@@ -9,6 +9,10 @@ from gevent import monkey
 
 monkey.patch_all()
 
+from otpservice.telemetry import metric_files
+
+metric_files.make_directory()  # before prometheus_client, which looks for it when imported
+
 from otpservice.runtime.serve import gunicorn_settings, settings_once
 
 globals().update(gunicorn_settings(settings_once()))

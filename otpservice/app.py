@@ -6,21 +6,22 @@ from functools import partial
 
 from flask import Flask
 
-from otpservice.meter import NO_METER, Meter, metered
+from otpservice.config.settings import Settings
 from otpservice.routes.breaker import GuardedRoute, guarded
 from otpservice.routes.vavasms_otp import VavasmsOtpRoute
 from otpservice.routes.vavasms_text import TracedTextRoute, VavasmsTextRoute
 from otpservice.routes.webhook import HttpRoute
-from otpservice.settings import Settings
 from otpservice.store.balance import BalanceWatch
 from otpservice.store.client import Client, connect
 from otpservice.store.generation import Epoch, epoch_keys
 from otpservice.store.health import redis_details
 from otpservice.store.idempotency import RedisIdempotency
 from otpservice.store.inbound import RedisInbound
+from otpservice.store.limits import limiter_storage
 from otpservice.store.pumping import PumpingGuard
 from otpservice.store.scripts import Scripts
 from otpservice.store.verifications import RedisStore
+from otpservice.telemetry.waits import call_provider
 from otpservice.vavasms import VavasmsClient
 from otpservice.verification.balance import Money, Prices
 from otpservice.verification.digest import Digester
@@ -29,21 +30,19 @@ from otpservice.verification.message import size
 from otpservice.verification.ports import Store
 from otpservice.verification.routes import Route
 from otpservice.verification.service import VerificationService
-from otpservice.web.admin import Vitals, admin_blueprint
-from otpservice.web.application import Application
+from otpservice.web.api.idempotency import Idempotency
+from otpservice.web.api.intake import Intake
+from otpservice.web.api.verifications import verifications_blueprint
+from otpservice.web.api.webhooks import inbound_blueprint
 from otpservice.web.bodies import read_bodies_first
-from otpservice.web.counting import PrometheusMeter
+from otpservice.web.error_handlers import register_errors
 from otpservice.web.events import register_events
-from otpservice.web.health import health_blueprint
-from otpservice.web.idempotency import Once
 from otpservice.web.inflight import limit_in_flight
-from otpservice.web.intake import Intake
-from otpservice.web.limits import Door
-from otpservice.web.metrics import metrics_blueprint
-from otpservice.web.openapi import openapi_blueprint
-from otpservice.web.problems import register_errors
-from otpservice.web.verifications import verifications_blueprint
-from otpservice.web.webhooks import inbound_blueprint
+from otpservice.web.limits import RateLimiter
+from otpservice.web.ops.admin import Vitals, admin_blueprint
+from otpservice.web.ops.health import health_blueprint
+from otpservice.web.ops.metrics import metrics_blueprint
+from otpservice.web.ops.openapi import openapi_blueprint
 
 MAX_IN_FLIGHT = 500
 _MAX_BODY = 4096
@@ -76,74 +75,72 @@ def create_app(
         body_deadline: makes a context manager that raises RequestTimeout if a body takes too long
             to come; by default nothing limits that.
     """
-    meter = PrometheusMeter(max_in_flight=max_in_flight)
-    app = _bare_app(meter, max_in_flight, body_deadline)
+    app = _bare_app(max_in_flight, body_deadline)
 
     # A client of its own: a probe waits for no connection behind a burst of requests.
     probe = connect(settings.redis_url) if redis is None else redis
     redis = connect(settings.redis_url) if redis is None else redis
     digester = Digester(settings.secret_keys)
-    client = vavasms_client(settings, meter) if settings.vavasms_username else None
+    client = vavasms_client(settings) if settings.vavasms_username else None
     if routes is None:
-        routes = _routes(settings, client, meter)
+        routes = _routes(settings, client)
     if ask_balance is None and client:
         ask_balance = client.balance
-    scripts = Scripts(redis, meter=meter)
-    epoch = Epoch(Scripts(probe, meter=meter), epoch_keys(probe))
-    watch = _balance_watch(scripts, settings, ask_balance, meter)
+    scripts = Scripts(redis)
+    epoch = Epoch(Scripts(probe), epoch_keys(probe))
+    watch = _balance_watch(scripts, settings, ask_balance)
     if store is None:
-        store = redis_store(redis, digester, settings, watch, meter, epoch=epoch)
+        store = redis_store(redis, digester, settings, watch, epoch=epoch)
     service = VerificationService(
         store,
         routes,
         settings.policy,
         sending=settings.sending,
     )
-    door = Door(
+    limiter = RateLimiter(
         app,
-        redis,
+        limiter_storage(redis),
         phone_limit=settings.phone_rate_limit,
         app_limit=settings.app_rate_limit,
-        meter=meter,
     )
-    intake = Intake(door, digester, settings)
+    intake = Intake(limiter, digester, settings)
     lease = settings.policy.provider_timeout + _BEYOND_THE_PROVIDER
-    once = Once(app, RedisIdempotency(scripts, settings.secret_keys, lease=lease))
+    idempotency = Idempotency(app, RedisIdempotency(scripts, settings.secret_keys, lease=lease))
     inbound = Inbound(
         RedisInbound(scripts, digester),
         VavasmsClient.parse_incoming,
         region=settings.default_region,
     )
     vitals = _vitals(settings, redis, epoch, routes, watch)
-    app.register_blueprint(verifications_blueprint(service, intake, once, settings))
+    app.register_blueprint(verifications_blueprint(service, intake, idempotency, settings))
     app.register_blueprint(
         inbound_blueprint(inbound.receive, settings.inbound_token, settings.inbound_addresses)
     )
     app.register_blueprint(health_blueprint(store, vitals.degraded, is_stopping))
     app.register_blueprint(admin_blueprint(settings.apps, vitals))
     balance = watch.last_while_asking if watch else lambda: None
-    app.register_blueprint(metrics_blueprint(settings.apps, meter, balance, epoch.look))
+    app.register_blueprint(metrics_blueprint(settings.apps, balance, epoch.look))
     app.register_blueprint(openapi_blueprint())
     return app
 
 
 def _bare_app(
-    meter: Meter, max_in_flight: int, body_deadline: Callable[[], AbstractContextManager[object]]
+    max_in_flight: int, body_deadline: Callable[[], AbstractContextManager[object]]
 ) -> Flask:
     """What surrounds every request, without any address."""
-    app = Application("otpservice", static_folder=None)
+    app = Flask("otpservice", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # nothing here is called from a browser
     app.url_map.merge_slashes = False  # an address written wrong is not found, not redirected
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    register_events(app, meter)
+    register_events(app)
     register_errors(app)
     read_bodies_first(app, body_deadline)
-    limit_in_flight(app, max_in_flight, meter)
+    limit_in_flight(app, max_in_flight)
     return app
 
 
-def vavasms_client(settings: Settings, meter: Meter = NO_METER) -> VavasmsClient:
+def vavasms_client(settings: Settings) -> VavasmsClient:
     """The provider's API under the account of the settings."""
     return VavasmsClient(
         url=settings.vavasms_url,
@@ -154,7 +151,6 @@ def vavasms_client(settings: Settings, meter: Meter = NO_METER) -> VavasmsClient
         verify_sender_id=settings.vavasms_verify_sender_id,
         lang=settings.vavasms_lang,
         status_path=settings.vavasms_status_path,
-        meter=meter,
     )
 
 
@@ -163,7 +159,6 @@ def redis_store(
     digester: Digester,
     settings: Settings,
     watch: BalanceWatch | None = None,
-    meter: Meter = NO_METER,
     *,
     epoch: Epoch | None = None,
 ) -> RedisStore:
@@ -177,15 +172,12 @@ def redis_store(
         settings.policy,
         guard=guard,
         watch=watch,
-        meter=meter,
         replicas=settings.redis_wait_replicas,
         epoch=epoch,
     )
 
 
-def _routes(
-    settings: Settings, client: VavasmsClient | None, meter: Meter
-) -> dict[str, GuardedRoute]:
+def _routes(settings: Settings, client: VavasmsClient | None) -> dict[str, GuardedRoute]:
     """All routes the settings have what it takes for: old codes outlive a change of ROUTES."""
     routes: list[Route] = []
     if client:
@@ -196,21 +188,18 @@ def _routes(
         url, secret = settings.http_route_url, settings.http_route_secret
         routes.append(HttpRoute(url, secret, timeout=settings.policy.provider_timeout))
     failures, seconds = settings.breaker_failures, settings.breaker_seconds
-    return {
-        route.name: guarded(route, failures=failures, seconds=seconds, meter=meter)
-        for route in routes
-    }
+    return {route.name: guarded(route, failures=failures, seconds=seconds) for route in routes}
 
 
 def _balance_watch(
-    scripts: Scripts, settings: Settings, ask: Callable[[], Money] | None, meter: Meter
+    scripts: Scripts, settings: Settings, ask: Callable[[], Money] | None
 ) -> BalanceWatch | None:
     """The watch over the account of the settings; None if they have none."""
     if ask is None:
         return None
     paid = (VavasmsOtpRoute.name, VavasmsTextRoute.name)
-    metered_ask = partial(metered, meter, "vavasms", "balance", ask)
-    return BalanceWatch(scripts, metered_ask, prices(settings), routes=paid)
+    counted_ask = partial(call_provider, "vavasms", "balance", ask)
+    return BalanceWatch(scripts, counted_ask, prices(settings), routes=paid)
 
 
 def prices(settings: Settings) -> Prices:

@@ -1,16 +1,20 @@
 """What many tests need: a real Valkey, and the store over it and over the fake."""
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from fakeredis import FakeRedis
 from hypothesis import settings
+from prometheus_client.metrics import MetricWrapperBase
 from redis import Redis
 
 from otpservice.demo.embedded import embedded_redis
+from otpservice.sandbox import SandboxServer
 from otpservice.store.client import connect
+from otpservice.telemetry import metrics
 from otpservice.verification.phone import PhoneNumber
 
 # `make test` does the same every time; `make test-long` looks further.
@@ -48,11 +52,27 @@ def valkey(valkey_url: str) -> Iterator[Redis]:
         yield client
 
 
+@pytest.fixture(scope="session")
+def sandbox_server() -> Iterator[SandboxServer]:
+    """One sandbox for all tests; those that use it reset its state first."""
+    with SandboxServer() as running:
+        yield running
+
+
 @pytest.fixture(params=["fakeredis", "valkey"])
 def redis(request: pytest.FixtureRequest) -> Redis:
     if request.param == "fakeredis":
         return FakeRedis()
     return request.getfixturevalue("valkey")
+
+
+@pytest.fixture(autouse=True)
+def no_counts() -> None:
+    """Forget what earlier tests counted: the metrics are those of the process."""
+    for metric in vars(metrics).values():
+        if isinstance(metric, MetricWrapperBase):
+            metric.clear()
+    metrics.REQUESTS_IN_FLIGHT.set(0)
 
 
 @pytest.fixture
@@ -80,3 +100,25 @@ def environment(apps_file: Path) -> Mapping[str, str]:
         "OTPSERVICE_VAVASMS_SENDER_ID": "DEMO",
         "OTPSERVICE_ROUTES": "vavasms-otp",
     }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts a process of its own: `make test-fast` leaves it out."""
+    for item in items:
+        if starts_a_process(item):
+            item.add_marker("process")
+
+
+@cache
+def module_starts_processes(path: Path) -> bool:
+    return any(word in path.read_text() for word in ("import subprocess", "redis_servers"))
+
+
+def starts_a_process(item: pytest.Item) -> bool:
+    params = getattr(item, "callspec", None)
+    return (
+        any(folder.name in {"e2e", "deploy"} for folder in item.path.parents)
+        or module_starts_processes(item.path)
+        or "valkey_url" in getattr(item, "fixturenames", ())
+        or (params is not None and "valkey" in params.params.values())
+    )

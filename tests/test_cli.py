@@ -15,8 +15,8 @@ import urllib3
 from click.testing import CliRunner, Result
 
 from otpservice import __version__
-from otpservice.apps import Apps
 from otpservice.cli import main
+from otpservice.config.apps import Apps
 from otpservice.sandbox import SandboxServer
 
 IVORIAN, MALIAN = "+2250709000001", "+22377000010"

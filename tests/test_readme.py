@@ -8,7 +8,7 @@ import click
 import pytest
 
 from otpservice.cli import main
-from otpservice.settings import SETTINGS
+from otpservice.config.settings import SETTINGS
 from otpservice.verification.policy import Policy
 from otpservice.web.problems import HTTP_PROBLEMS, INTERNAL_ERROR, PROBLEMS
 

@@ -59,6 +59,10 @@ def serve(bind: Address, workers: int | None, requests: int) -> None:
 
     monkey.patch_all()  # first: what is imported unpatched would block all requests when it waits
 
+    from otpservice.telemetry import metric_files
+
+    metric_files.make_directory()  # before prometheus_client, which looks for it when imported
+
     from otpservice.runtime import serve as runtime
 
     runtime.serve(str(bind), workers, requests)
@@ -114,7 +118,7 @@ def keys_new(app: str) -> None:
     key, put the new hash beside the old one, key_sha256 = ["new", "old"], and take the old one out
     when the app has changed over.
     """
-    from otpservice.apps import apps_file_lines, new_key
+    from otpservice.config.apps import apps_file_lines, new_key
 
     key = new_key()
     try:

@@ -5,7 +5,7 @@ import logging
 import os
 
 from otpservice.app import redis_store
-from otpservice.settings import Settings
+from otpservice.config.settings import Settings
 from otpservice.store.client import connect
 from otpservice.store.inbound import RedisInbound
 from otpservice.store.scripts import Scripts

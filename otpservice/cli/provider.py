@@ -11,7 +11,7 @@ import click
 from otpservice.cli.printing import as_json, echo_json, parsed
 
 if TYPE_CHECKING:
-    from otpservice.settings import Settings
+    from otpservice.config.settings import Settings
     from otpservice.vavasms import VavasmsClient
 
 

@@ -10,7 +10,7 @@ import click
 from otpservice.cli.printing import as_json, echo_json, parsed
 
 if TYPE_CHECKING:
-    from otpservice.settings import Settings
+    from otpservice.config.settings import Settings
     from otpservice.verification.inbound import InboundSms
     from otpservice.verification.phone import PhoneNumber
     from otpservice.verification.ports import PhoneState
@@ -74,8 +74,8 @@ def inbox(last: int, as_json: bool) -> None:
 @contextmanager
 def _asking() -> "Iterator[Settings]":
     """The settings; that Redis is away becomes one line on standard error."""
-    from otpservice.logs import configure_logging
     from otpservice.runtime.serve import settings_or_exit
+    from otpservice.telemetry.logs import configure_logging
     from otpservice.verification.errors import StoreUnavailable
 
     settings = settings_or_exit()

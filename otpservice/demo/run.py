@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import urllib3
 
-from otpservice.apps import apps_file_lines, new_key
+from otpservice.config.apps import apps_file_lines, new_key
 from otpservice.demo.embedded import NoRedisServer, embedded_redis
 from otpservice.demo.processes import Child, DemoFailed, StopSignals
 from otpservice.demo.walk import Walk, curl

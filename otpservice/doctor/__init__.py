@@ -3,13 +3,13 @@
 import os
 from collections.abc import Iterator, Mapping
 
+from otpservice.config.settings import SETTINGS, Settings
+from otpservice.config.warnings import template_warnings
 from otpservice.doctor.account import money, provider_finding, provider_problem, text_findings
 from otpservice.doctor.callers import caller_findings
 from otpservice.doctor.files import file_findings
 from otpservice.doctor.finding import Finding, Verdict
 from otpservice.doctor.store import redis_findings
-from otpservice.settings import SETTINGS, Settings
-from otpservice.settings.advice import template_warnings
 from otpservice.verification.errors import InvalidSettings
 
 __all__ = ["Finding", "Verdict", "examine", "money", "overall", "provider_problem"]

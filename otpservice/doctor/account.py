@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 
 from otpservice.app import prices, vavasms_client
+from otpservice.config.settings import Settings
+from otpservice.config.warnings import template_sizes, template_warnings
 from otpservice.doctor.finding import Finding, Verdict
-from otpservice.settings import Settings
-from otpservice.settings.advice import template_sizes, template_warnings
 from otpservice.vavasms import (
     Balance,
     InvalidCredentials,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from otpservice.apps import Apps
+from otpservice.config.apps import Apps
 from otpservice.doctor.finding import Finding, Verdict
 
 # What is missing where no app has a scope.

@@ -5,8 +5,8 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from otpservice.config.settings import SETTINGS
 from otpservice.doctor.finding import Finding, Verdict
-from otpservice.settings import SETTINGS
 
 # Readable by everybody they would do harm; whoever can write any of the others decides too.
 _SECRET = ("REDIS_URL", "SECRET_KEY", "VAVASMS_PASSWORD", "HTTP_ROUTE_SECRET", "INBOUND_TOKEN")

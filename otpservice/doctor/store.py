@@ -11,13 +11,13 @@ from redis import Redis
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from redis.sentinel import MasterNotFoundError
 
+from otpservice.config.settings import Settings
 from otpservice.doctor.finding import Finding, Verdict
-from otpservice.logs import scrub
-from otpservice.settings import Settings
 from otpservice.store.client import Client, connect
 from otpservice.store.generation import epoch_known
 from otpservice.store.health import servers
 from otpservice.store.verifications import RedisStore
+from otpservice.telemetry.logs import scrub
 from otpservice.verification.digest import Digester
 from otpservice.verification.errors import InvalidSettings, NotFound, StoreUnavailable
 

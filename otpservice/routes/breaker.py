@@ -13,12 +13,13 @@ from math import ceil
 from threading import Lock
 from typing import Literal, TypeVar
 
-from otpservice.meter import NO_METER, Meter, metered
 from otpservice.routes.vavasms_meaning import (
     concerns_every_call,
     concerns_one_caller,
     concerns_one_sender,
 )
+from otpservice.telemetry.metrics import BREAKER_OPENINGS, BREAKERS_OPEN
+from otpservice.telemetry.waits import call_provider
 from otpservice.verification.code import Code
 from otpservice.verification.errors import (
     NotDone,
@@ -58,7 +59,6 @@ class CircuitBreaker:
         failures: in a row; 0 turns the breaker off.
         seconds: it stays open.
         clock: seconds that never go back.
-        meter: told of every call that passes, and of every turn.
     """
 
     def __init__(
@@ -69,7 +69,6 @@ class CircuitBreaker:
         failures: int,
         seconds: float,
         clock: Callable[[], float] = time.monotonic,
-        meter: Meter = NO_METER,
     ) -> None:
         self._names = {"route": route, "operation": operation}
         self._failures = failures
@@ -81,8 +80,7 @@ class CircuitBreaker:
         self._probing = False
         self._period = 0
         self._reason = ""
-        self._meter = meter
-        meter.breaker_turned(route, operation, is_open=False)
+        self._count_turn(is_open=False)
 
     @property
     def state(self) -> State:
@@ -113,7 +111,7 @@ class CircuitBreaker:
         period = self._enter()
         verdict, reason = _Verdict.NOTHING, ""
         try:
-            answer = metered(self._meter, act=act, **self._names)
+            answer = call_provider(**self._names, act=act)
             verdict = _Verdict.WELL
         except ProviderError as error:
             verdict, reason = _verdict(error), _class_names(error)
@@ -141,7 +139,11 @@ class CircuitBreaker:
         if event:
             level = logging.WARNING if event == "breaker_opened" else logging.INFO
             log.log(level, event, extra={**self._names, "reason": self._reason})
-            self._meter.breaker_turned(**self._names, is_open=event == "breaker_opened")
+            self._count_turn(is_open=event == "breaker_opened")
+
+    def _count_turn(self, *, is_open: bool) -> None:
+        BREAKERS_OPEN.labels(**self._names).set(is_open)
+        BREAKER_OPENINGS.labels(**self._names).inc(is_open)
 
     def _learn(self, verdict: _Verdict, *, was_open: bool) -> str:
         """Take a verdict in; returns the name of what changed by it, if anything did."""
@@ -227,18 +229,13 @@ class GuardedRoute:
 class GuardedTracedRoute(GuardedRoute):
     """A route that tells what became of an SMS; asking that goes through no breaker."""
 
-    def __init__(
-        self, route: TracedRoute, breakers: Mapping[str, CircuitBreaker], meter: Meter = NO_METER
-    ) -> None:
+    def __init__(self, route: TracedRoute, breakers: Mapping[str, CircuitBreaker]) -> None:
         super().__init__(route, breakers)
         self._traced = route
-        self._meter = meter
 
     def delivery(self, message_id: str) -> str:
         """What became of an SMS. See ``routes.TracedRoute.delivery``."""
-        return metered(
-            self._meter, self.name, "delivery", lambda: self._traced.delivery(message_id)
-        )
+        return call_provider(self.name, "delivery", lambda: self._traced.delivery(message_id))
 
 
 class GuardedHostedRoute(GuardedRoute):
@@ -259,7 +256,6 @@ def guarded(
     failures: int,
     seconds: float,
     clock: Callable[[], float] = time.monotonic,
-    meter: Meter = NO_METER,
 ) -> GuardedRoute:
     """``route`` behind breakers, one an operation; hosted if and only if ``route`` is.
 
@@ -268,18 +264,17 @@ def guarded(
         failures: in a row that open a breaker; 0 turns them off.
         seconds: a breaker stays open.
         clock: seconds that never go back.
-        meter: told of every call to the provider, and of every turn of a breaker.
     """
 
     def breaker(operation: str) -> CircuitBreaker:
         return CircuitBreaker(
-            route.name, operation, failures=failures, seconds=seconds, clock=clock, meter=meter
+            route.name, operation, failures=failures, seconds=seconds, clock=clock
         )
 
     if isinstance(route, HostedRoute):
         return GuardedHostedRoute(route, {"send": breaker("send"), "check": breaker("check")})
     if isinstance(route, TracedRoute):
-        return GuardedTracedRoute(route, {"send": breaker("send")}, meter)
+        return GuardedTracedRoute(route, {"send": breaker("send")})
     return GuardedRoute(route, {"send": breaker("send")})
 
 

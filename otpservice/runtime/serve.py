@@ -11,7 +11,7 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 
 from otpservice.app import MAX_IN_FLIGHT, create_app
-from otpservice.logs import configure_logging, logging_config
+from otpservice.config.settings import Settings
 from otpservice.runtime import machine
 from otpservice.runtime.stopping import (
     LAST_REQUEST_SECONDS,
@@ -20,10 +20,10 @@ from otpservice.runtime.stopping import (
     body_deadline,
     is_stopping,
 )
-from otpservice.settings import Settings
 from otpservice.store.client import connect
+from otpservice.telemetry import metric_files
+from otpservice.telemetry.logs import configure_logging, logging_config
 from otpservice.verification.errors import InvalidSettings
-from otpservice.web import metric_files
 
 log = logging.getLogger(__name__)
 
@@ -146,13 +146,11 @@ def _hooks(settings: Settings, connections: int) -> dict[str, Callable[..., None
     """
 
     def when_ready(arbiter: Any) -> None:  # noqa: ANN401 - gunicorn has no types
-        metric_files.make_directory()
         announce_stop(arbiter)
         if connections < _CONNECTIONS:
             log.warning("few_open_files", extra={"connections": connections})
 
     def post_fork(_arbiter: object, worker: Worker) -> None:
-        metric_files.count_in_files()
         worker.drain_seconds = settings.drain_seconds
         worker.keeps_alive = settings.keep_alive > 0
 

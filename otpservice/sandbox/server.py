@@ -1,30 +1,31 @@
-"""The sandbox's own HTTP server: threads, keep-alive, and connections that break on request."""
+"""The sandbox on a TCP port: werkzeug's threaded server, with connections that break on request."""
 
+import contextlib
 import io
-import logging
 import socket
-import socketserver
 import threading
 import time
 from collections.abc import Callable, Iterable
-from http import HTTPStatus
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from flask import Flask
-from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
+from werkzeug.exceptions import BadRequest, HTTPException
+from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.wsgi import get_input_stream
 
 from otpservice.sandbox.account import DEMO_ACCOUNT, Account
 from otpservice.sandbox.app import create_app, state_of
 from otpservice.sandbox.state import State
 from otpservice.sandbox.wire import DELIVERY, Delivery
 
-_log = logging.getLogger(__name__)
-
-# Bytes of a request's body. A text of many parts to a thousand phones is a tenth of it.
-_LARGEST_BODY = 1_048_576
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 # Connections waiting to be accepted: a test may open a thousand at once.
 _BACKLOG = 1024
+
+# Bytes of a request's body. A text of many parts to a thousand phones is a tenth of it.
+_LARGEST_BODY = 1_048_576
 
 # Seconds until stop() is noticed.
 _POLL = 0.05
@@ -41,7 +42,10 @@ class SandboxServer:
         clock: seconds since 1970.
 
     Use it as a context manager, or ``start()`` and ``stop()``, or ``serve_forever()`` in the
-    foreground. The port is open from the beginning. A port in use ends the process with a message.
+    foreground. The port is open from the beginning.
+
+    Raises:
+        OSError: the port is in use.
     """
 
     def __init__(
@@ -56,7 +60,17 @@ class SandboxServer:
         self.app: Flask = create_app(
             account=account, notification_url=notification_url, clock=clock
         )
-        self._server = _Server(host, port, self.app, _Handler)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._open: set[socket.socket] = set()
+        with socket.create_server((host, port), family=family, backlog=_BACKLOG) as listener:
+            self._server = make_server(
+                host,
+                port,
+                self.app,
+                threaded=True,
+                request_handler=type("Handler", (_Handler,), {"connections": self._open}),
+                fd=listener.fileno(),
+            )
         self._thread: threading.Thread | None = None
 
     @property
@@ -86,7 +100,9 @@ class SandboxServer:
             self._server.shutdown()
             self._thread.join()
         self._server.server_close()
-        self._server.drop_connections()
+        for connection in tuple(self._open):
+            with contextlib.suppress(OSError):  # the client has closed it already
+                connection.shutdown(socket.SHUT_RDWR)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -95,103 +111,59 @@ class SandboxServer:
         self.stop()
 
 
-class _Server(ThreadedWSGIServer):
-    request_queue_size = _BACKLOG
-
-    def __init__(self, host: str, port: int, app: Flask, handler: type[WSGIRequestHandler]) -> None:
-        self._open: set[Any] = set()
-        self._open_lock = threading.Lock()
-        super().__init__(host, port, app, handler)
-
-    def server_bind(self) -> None:
-        # HTTPServer's own asks the resolver for our name, which takes seconds on some machines.
-        socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.host, self.server_address[1]
-
-    def finish_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
-        with self._open_lock:
-            self._open.add(request)
-        try:
-            super().finish_request(request, client_address)
-        finally:
-            with self._open_lock:
-                self._open.discard(request)
-
-    def drop_connections(self) -> None:
-        with self._open_lock:
-            for connection in self._open:
-                try:
-                    connection.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    continue  # the client was faster
-
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401, ARG002
-        _log.debug("connection failed", exc_info=True)
-
-
 class _Handler(WSGIRequestHandler):
-    """One connection. Werkzeug's own closes it after each answer; this one keeps it open."""
+    """One connection. Werkzeug closes it after each answer; these methods keep it open.
+
+    ``connections`` is the server's set of those that are open.
+    """
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+    connections: ClassVar[set[socket.socket]]
 
-    def run_wsgi(self) -> None:
-        environ = self.environ = self.make_environ()
-        body = self._body(environ)
-        if body is None:
-            return
-        environ["wsgi.input"] = io.BytesIO(body)
-        environ["CONTENT_LENGTH"] = str(len(body))
-        answer = self._call(environ)
+    def setup(self) -> None:
+        super().setup()
+        self.connections.add(self.connection)
+
+    def finish(self) -> None:
+        self.connections.discard(self.connection)
+        super().finish()
+
+    def do_POST(self) -> None:  # noqa: N802 - http.server's name
+        environ = self.make_environ()
+        app: Callable[..., Iterable[bytes]] = self.server.app
+        try:
+            environ["wsgi.input"] = io.BytesIO(_body(environ))
+        except HTTPException as refusal:
+            app, self.close_connection = refusal, True
+        answer = self._call(app, environ)
         delivery: Delivery = environ.get(DELIVERY, _send_whole)
         self.close_connection |= not delivery(self.connection, answer)
 
-    def _body(self, environ: dict[str, Any]) -> bytes | None:
-        """The request's body, read whole so that the next request starts where this one ends."""
-        length = environ.get("CONTENT_LENGTH") or "0"
-        refusal = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-        if environ.get("wsgi.input_terminated"):  # chunked
-            body = io.BufferedReader(environ["wsgi.input"]).read(_LARGEST_BODY + 1)
-        elif length.isascii() and length.isdigit():
-            body = self.rfile.read(min(int(length), _LARGEST_BODY + 1))
-        else:
-            body, refusal = None, HTTPStatus.BAD_REQUEST
-        if body is None or len(body) > _LARGEST_BODY:
-            self._refuse(refusal)
-            return None
-        return body
+    do_GET = do_HEAD = do_PUT = do_DELETE = do_POST  # noqa: N815
 
-    def _refuse(self, status: HTTPStatus) -> None:
-        """Answer without the app, which cannot be asked, and close."""
-        self.close_connection = True
-        headers = [("Content-Length", "0")]
-        self.connection.sendall(self._head(f"{status.value} {status.phrase}", headers))
-
-    def _call(self, environ: dict[str, Any]) -> bytes:
-        """The whole answer of the app, as bytes."""
+    def _call(self, app: Callable[..., Iterable[bytes]], environ: "WSGIEnvironment") -> bytes:
+        """Return the whole answer of the app, as bytes."""
         started: list[Any] = []
-
-        def start_response(status: str, headers: list[tuple[str, str]], _: object = None) -> Any:  # noqa: ANN401
-            started[:] = [status, headers]
-
-        chunks: Iterable[bytes] = self.server.app(environ, start_response)
-        body = b"".join(chunks)
-        if close := getattr(chunks, "close", None):
-            close()
-        return self._head(*started) + (b"" if self.command == "HEAD" else body)
-
-    def _head(self, status: str, headers: list[tuple[str, str]]) -> bytes:
+        chunks = app(environ, lambda *status_and_headers: started.extend(status_and_headers))
+        content = b"".join(chunks)
         connection = "close" if self.close_connection else "keep-alive"
-        lines = [f"HTTP/1.1 {status}", "Server: sandbox", f"Date: {self.date_time_string()}"]
-        lines += [f"{name}: {value}" for name, value in headers]
-        lines += [f"Connection: {connection}", "", ""]
-        return "\r\n".join(lines).encode("latin-1")
+        headers = [("Server", "sandbox"), ("Date", self.date_time_string()), *started[1]]
+        headers.append(("Connection", connection))
+        lines = [f"HTTP/1.1 {started[0]}", *(f"{name}: {value}" for name, value in headers)]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1") + content
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002, ANN401
-        _log.debug(f"%s {message}", type, *args)
+        """Log nothing: tests make thousands of requests."""
 
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        pass
+
+def _body(environ: "WSGIEnvironment") -> bytes:
+    """Read the body whole, so that the next request starts where this one ends."""
+    if not environ.get("CONTENT_LENGTH", "0").isdecimal():
+        raise BadRequest
+    body = get_input_stream(environ, max_content_length=_LARGEST_BODY).read()
+    environ["CONTENT_LENGTH"] = str(len(body))
+    return body
 
 
 def _send_whole(connection: socket.socket, answer: bytes) -> bool:

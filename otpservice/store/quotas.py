@@ -12,9 +12,9 @@ from dataclasses import astuple
 from math import ceil
 from typing import Any, NamedTuple, Protocol
 
-from otpservice.meter import NO_METER, Meter
 from otpservice.store.pumping import PumpingGuard, Subject
 from otpservice.store.scripts import Call, Scripts
+from otpservice.telemetry.metrics import QUOTA_WOULD_REFUSE
 from otpservice.verification.digest import Digester
 from otpservice.verification.errors import (
     BudgetExhausted,
@@ -123,7 +123,6 @@ class SharedQuotas:
         digester: makes the digests that stand for addresses and blocks in key names.
         policy: the service's quotas.
         guard: weighs each SMS against recent confirmations; None does not.
-        meter: told of quotas that only record.
     """
 
     def __init__(
@@ -132,13 +131,11 @@ class SharedQuotas:
         digester: Digester,
         policy: Policy,
         guard: PumpingGuard | None,
-        meter: Meter = NO_METER,
     ) -> None:
         self._scripts = scripts
         self._digester = digester
         self._policy = policy
         self._guard = guard
-        self._meter = meter
 
     def take_send(self, request: SendRequest, send_id: str) -> Taken:
         """Take one SMS.
@@ -252,7 +249,7 @@ class SharedQuotas:
         for limit, answer in zip(limits, answers, strict=True):
             if limit.refusal(answer) and limit.only_records(answer):
                 log.warning("quota_would_refuse", extra={"quota": limit.name})
-                self._meter.would_refuse(limit.name)
+                QUOTA_WOULD_REFUSE.labels(limit.name).inc()
 
 
 def windows_of(windows: Sequence[Quota]) -> list[list[int]]:

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import NoScriptError, RedisError
 
-from otpservice.meter import NO_METER, Meter
 from otpservice.store.client import Client, find_primary, send
 from otpservice.store.cluster import Command, Unit
+from otpservice.telemetry.metrics import REDIS_ERRORS
+from otpservice.telemetry.waits import note_redis_call
 from otpservice.verification.errors import StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -58,14 +59,10 @@ class Scripts:
         redis: a client that decodes nothing.
         clock_offset: milliseconds added to the server's clock; for tests of what time does.
         replicas: how many must have the writes of a replicated run.
-        meter: counts and times the round trips.
     """
 
-    def __init__(
-        self, redis: Client, *, clock_offset: int = 0, replicas: int = 0, meter: Meter = NO_METER
-    ) -> None:
+    def __init__(self, redis: Client, *, clock_offset: int = 0, replicas: int = 0) -> None:
         self._redis = redis
-        self._meter = meter
         self._replicas = replicas
         self.clock_offset = clock_offset
 
@@ -102,7 +99,7 @@ class Scripts:
             words = _words(answer)
             _raise_if_error(copies)
             if words[0] in _DECIDED and copies < self._replicas:
-                self._meter.redis_failed(_WAIT)
+                REDIS_ERRORS.labels(_WAIT).inc()
                 find_primary(self._redis)
                 raise TooFewReplicas(words)
             held.append(words)
@@ -130,9 +127,9 @@ class Scripts:
             answers = send(self._redis, units)
         except RedisError as error:
             answers = [[error] * len(unit) for unit in units]
-        self._meter.redis_called(name, perf_counter() - began)
+        note_redis_call(name, perf_counter() - began)
         if any(map(_is_failure, (answer for unit in answers for answer in unit))):
-            self._meter.redis_failed(name)
+            REDIS_ERRORS.labels(name).inc()
         return answers
 
     def _by_digest(self, call: Call) -> Command:

@@ -8,7 +8,6 @@ from datetime import datetime
 from math import ceil
 from typing import Any
 
-from otpservice.meter import NO_METER, Meter
 from otpservice.store.answers import (
     STATE_ERRORS,
     asked,
@@ -26,6 +25,7 @@ from otpservice.store.keys import key_of, record_key, tag_of
 from otpservice.store.pumping import PumpingGuard
 from otpservice.store.quotas import SharedQuotas, Taken, windows_of
 from otpservice.store.scripts import Call, Scripts, TooFewReplicas
+from otpservice.telemetry.metrics import QUOTA_WOULD_REFUSE
 from otpservice.verification.code import Code
 from otpservice.verification.digest import Digester, PhoneDigest
 from otpservice.verification.errors import (
@@ -76,7 +76,6 @@ class RedisStore:
         policy: the limits; Redis holds no configuration.
         guard: watches for SMS pumping; None does not.
         watch: counts the SMS that an account pays for; None does not.
-        meter: told of calls to Redis, and of quotas that only record.
         clock_offset, replicas: see ``Scripts``.
         epoch: since when Redis has its state; asked by ``ping``.
     """
@@ -89,18 +88,16 @@ class RedisStore:
         *,
         guard: PumpingGuard | None = None,
         watch: BalanceWatch | None = None,
-        meter: Meter = NO_METER,
         clock_offset: int = 0,
         replicas: int = 0,
         epoch: Epoch | None = None,
     ) -> None:
         self._digester = digester
         self._limits = json.dumps(_limits(policy))
-        self._scripts = Scripts(redis, clock_offset=clock_offset, replicas=replicas, meter=meter)
+        self._scripts = Scripts(redis, clock_offset=clock_offset, replicas=replicas)
         self._epoch = epoch or Epoch(self._scripts, epoch_keys(redis))
-        self._meter = meter
         self._watch = watch
-        self._shared = SharedQuotas(self._scripts, digester, policy, guard, meter)
+        self._shared = SharedQuotas(self._scripts, digester, policy, guard)
 
     @property
     def clock_offset(self) -> int:
@@ -133,7 +130,7 @@ class RedisStore:
         reservation, over = sent(digest.tag, send_id, facts, taken)
         if over:
             log.warning("quota_would_refuse", extra={"quota": "phone"})
-            self._meter.would_refuse("phone")
+            QUOTA_WOULD_REFUSE.labels("phone").inc()
         return reservation
 
     def preview_send(self, request: SendRequest) -> bool:

@@ -8,7 +8,11 @@ from time import monotonic
 from typing import TypeVar
 from urllib.parse import urlencode
 
-from otpservice.meter import NO_METER, Meter
+from otpservice.telemetry.metrics import (
+    PROVIDER_TOLERATED_ANSWERS,
+    PROVIDER_UNKNOWN_CODES,
+    CodeLabels,
+)
 from otpservice.transport import MAX_IDLE, AnswerLost, NoConnection, Reply, Transport
 from otpservice.vavasms.answers import Answer, read_answer
 from otpservice.vavasms.arguments import (
@@ -77,7 +81,6 @@ class VavasmsClient:
         pool_size: connections kept for reuse.
         max_idle: seconds one of them is kept unused.
         ssl_context: other trusted certificates than the system's.
-        meter: told of answers that are not as the provider's page has them.
 
     Attributes:
         tolerated: answers that could only be read after a trailing comma was taken out.
@@ -99,7 +102,6 @@ class VavasmsClient:
         pool_size: int = 500,
         max_idle: float = MAX_IDLE,
         ssl_context: ssl.SSLContext | None = None,
-        meter: Meter = NO_METER,
     ) -> None:
         if not username or not password:
             raise ValueError("A VavaSMS account has a user name and a password.")
@@ -125,7 +127,7 @@ class VavasmsClient:
             if status_path
             else None
         )
-        self._meter = meter
+        self._codes = CodeLabels()
         self._lock = Lock()
         self.tolerated = 0
         self.last_tolerated: str | None = None
@@ -276,10 +278,10 @@ class VavasmsClient:
 
     def _count(self, operation: Operation, answer: Answer) -> None:
         if answer.code is not None and is_undocumented(answer):
-            self._meter.unknown_code(operation.name, answer.code)
+            PROVIDER_UNKNOWN_CODES.labels(operation.name, self._codes.label(answer.code)).inc()
         if answer.sample is None:
             return
-        self._meter.tolerated(operation.name)
+        PROVIDER_TOLERATED_ANSWERS.labels(operation.name).inc()
         with self._lock:
             self.tolerated += 1
             self.last_tolerated = answer.sample

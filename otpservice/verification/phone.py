@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import phonenumbers
 from phonenumbers import (
@@ -26,7 +27,7 @@ _MOBILE = {PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE}
 _OLD_IVORIAN = re.compile(r"(?:\+?225|00225)?[0-9]{8}\Z")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PhoneNumber:
     """A valid mobile number.
 
@@ -70,7 +71,7 @@ class PhoneNumber:
         if self.country not in countries:
             raise DestinationBlocked
 
-    @property
+    @cached_property
     def country(self) -> str:
         """ISO 3166 code of the country the number belongs to: ``CI``."""
         regions = _REGIONS[self._calling_code]
@@ -83,14 +84,14 @@ class PhoneNumber:
         """E.164 without the plus sign: ``2250709000001``."""
         return self.e164[1:]
 
-    @property
+    @cached_property
     def masked(self) -> str:
         """The calling code and the last two digits: ``+225********01``."""
         code = self._calling_code
         hidden = len(self.e164) - len(code) - 3
         return f"+{code}{'*' * hidden}{self.e164[-2:]}"
 
-    @property
+    @cached_property
     def _calling_code(self) -> str:
         return _calling_code(self.e164)
 

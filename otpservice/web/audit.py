@@ -9,7 +9,7 @@ import logging
 
 from otpservice.verification import errors
 from otpservice.verification.idempotency import IdempotencyInProgress, IdempotencyMismatch
-from otpservice.web.current import Facts
+from otpservice.web.context import RequestContext
 from otpservice.web.requests import Forbidden, InvalidRequest, Overloaded, Unauthorized
 
 log = logging.getLogger("otpservice.audit")
@@ -33,15 +33,17 @@ _UNDECIDED = (
 )
 
 
-def log_decision(known: Facts, endpoint: str | None) -> None:
+def log_decision(context: RequestContext, endpoint: str | None) -> None:
     """Log what a request decided, if it decided anything."""
-    if known.replayed:  # decided, and logged, the first time
+    if context.replayed:  # decided, and logged, the first time
         return
-    error = known.error
-    if event := known.decision or _refusal(error, endpoint):
-        log.info(event, extra=_told(known, error))
+    error = context.error
+    if event := context.decision or _refusal(error, endpoint):
+        log.info(event, extra=_fields(context, error))
     if isinstance(error, errors.WrongCode) and error.locked_for != 0:
-        log.warning("phone_locked", extra={**_told(known, None), "locked_for": error.locked_for})
+        log.warning(
+            "phone_locked", extra={**_fields(context, None), "locked_for": error.locked_for}
+        )
 
 
 def _refusal(error: Exception | None, endpoint: str | None) -> str | None:
@@ -52,17 +54,17 @@ def _refusal(error: Exception | None, endpoint: str | None) -> str | None:
     return _REFUSED.get(endpoint or "")
 
 
-def _told(known: Facts, error: Exception | None) -> dict[str, object]:
+def _fields(context: RequestContext, error: Exception | None) -> dict[str, object]:
     refused = error is not None and not isinstance(error, errors.WrongCode)
-    told = {
-        "app": known.app.name if known.app else None,
-        "purpose": known.purpose,
-        "phone_masked": known.phone,
-        "id": known.id or getattr(known.error, "id", None),
-        "route": known.route or None,
-        "delivery": known.delivery,
-        "reason": known.outcome if refused else None,
-        "limit": known.limit,
+    fields = {
+        "app": context.app.name if context.app else None,
+        "purpose": context.purpose,
+        "phone_masked": context.phone,
+        "id": context.id or getattr(context.error, "id", None),
+        "route": context.route or None,
+        "delivery": context.delivery,
+        "reason": context.outcome if refused else None,
+        "limit": context.limit,
         "attempts_left": getattr(error, "attempts_left", None),
     }
-    return {name: fact for name, fact in told.items() if fact is not None}
+    return {name: value for name, value in fields.items() if value is not None}

@@ -4,11 +4,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from io import BytesIO
 
-from flask import Flask, Request
+from flask import Flask, request
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.wsgi import get_content_length
-
-from otpservice.web.current import current_request
 
 
 def read_bodies_first(app: Flask, deadline: Callable[[], AbstractContextManager[object]]) -> None:
@@ -24,14 +22,13 @@ def read_bodies_first(app: Flask, deadline: Callable[[], AbstractContextManager[
 
     @app.before_request
     def receive() -> None:
-        request = current_request()
-        if size := _size_to_read(request, limit):
+        if size := _size_to_read(limit):
             with deadline():
-                body = _read(request, size)
+                body = _read(size)
             request.environ["wsgi.input"] = BytesIO(body)
 
 
-def _read(request: Request, size: int) -> bytes:
+def _read(size: int) -> bytes:
     try:
         body: bytes = request.environ["wsgi.input"].read(size)
     except OSError as error:  # those of gunicorn's for broken chunks, too
@@ -39,7 +36,7 @@ def _read(request: Request, size: int) -> bytes:
     return body
 
 
-def _size_to_read(request: Request, limit: int) -> int:
+def _size_to_read(limit: int) -> int:
     """Bytes to read; 0 where there is no body, or one that is refused by its Content-Length."""
     length = get_content_length(request.environ)
     if length is None:

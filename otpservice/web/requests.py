@@ -7,13 +7,14 @@ from functools import wraps
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import parse_qsl
 
+from flask import request
 from marshmallow import Schema, ValidationError
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.wsgi import get_content_length
 
-from otpservice.apps import App, Apps
-from otpservice.web.current import current_request, facts
+from otpservice.config.apps import App, Apps
+from otpservice.web.context import current_context
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -80,7 +81,7 @@ def authenticated(apps: Apps, scope: str) -> Callable[[View], View]:
     def decorate(view: View) -> View:
         @wraps(view)
         def checked(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the view takes
-            app = facts().app = _authenticated(apps)
+            app = current_context().app = _authenticated(apps)
             if scope not in app.scopes:
                 raise Forbidden(f"This API key has not the scope {scope!r}.")
             return view(*args, **kwargs)
@@ -91,7 +92,7 @@ def authenticated(apps: Apps, scope: str) -> Callable[[View], View]:
 
 
 def _authenticated(apps: Apps) -> App:
-    headers = current_request().headers
+    headers = request.headers
     authorization = headers.get("Authorization")
     if authorization is None:
         key = headers.get("X-API-Key", "")
@@ -115,7 +116,6 @@ def read_fields(query: Collection[str] = ()) -> dict[str, Any]:
         UnsupportedMediaType: it is neither.
         InvalidRequest: it cannot be read.
     """
-    request = current_request()
     if request.query_string:
         _check_query(request.args, query)
     if request.mimetype == "application/json":
@@ -141,7 +141,6 @@ def read_body() -> bytes:
         RequestEntityTooLarge: it is longer than ``MAX_CONTENT_LENGTH``.
         InvalidRequest: the caller went away before its end.
     """
-    request = current_request()
     data = request.get_data()
     length = get_content_length(request.environ)
     if length is None:  # in chunks

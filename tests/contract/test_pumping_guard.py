@@ -9,11 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bench.pumping_tally import Tally
 from otpservice.store.pumping import PumpingGuard, Subject
 from otpservice.store.scripts import Scripts
 from otpservice.verification.digest import Digester
 from otpservice.verification.phone import PhoneNumber
-from otpservice.verification.pumping import DAY_MS, HOUR_MS, Budget, Tally
+from otpservice.verification.pumping import DAY_MS, HOUR_MS, Budget
 from tests.conftest import SECRET
 
 MINUTE_MS = 60_000

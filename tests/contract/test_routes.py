@@ -17,7 +17,6 @@ from otpservice.routes.breaker import guarded
 from otpservice.routes.vavasms_otp import VavasmsOtpRoute
 from otpservice.routes.vavasms_text import VavasmsTextRoute
 from otpservice.routes.webhook import HttpRoute
-from otpservice.sandbox import SandboxServer
 from otpservice.sandbox.faults import Fault
 from otpservice.vavasms import VavasmsClient
 from otpservice.verification import errors
@@ -25,6 +24,7 @@ from otpservice.verification.code import Code
 from otpservice.verification.owner import Owner
 from otpservice.verification.phone import PhoneNumber
 from otpservice.verification.routes import HostedRoute, OutgoingCode, Route
+from tests.errors import chain
 from tests.fake_provider import FakeProvider, after, answer, cut, drip, hang, reset
 from tests.vavasms import replies as page
 
@@ -110,12 +110,6 @@ def outcome(making, reply, *, timeout=5.0):
             found = type(error)
         assert len(provider.requests) == 1
         return found
-
-
-def chain(error):
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def leaks(text):
@@ -295,23 +289,20 @@ def test_a_route_behind_an_open_breaker_asks_nothing(making):
         assert len(provider.requests) == 2
 
 
-@pytest.fixture(scope="module")
-def server():
-    with SandboxServer() as running:
-        yield running
+@pytest.fixture
+def sandbox(sandbox_server):
+    sandbox_server.state.reset()
+    yield sandbox_server.state
+    sandbox_server.state.faults.clear()
 
 
 @pytest.fixture
-def sandbox(server):
-    server.state.reset()
-    yield server.state
-    server.state.faults.clear()
-
-
-@pytest.fixture
-def client(server):
+def client(sandbox_server):
     client = VavasmsClient(
-        url=f"{server.url}/api", username="demo@example.com", password="demo-password", timeout=0.5
+        url=f"{sandbox_server.url}/api",
+        username="demo@example.com",
+        password="demo-password",
+        timeout=0.5,
     )
     yield client
     client.close()

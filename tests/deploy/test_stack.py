@@ -10,9 +10,9 @@ import pytest
 from redis.exceptions import NoPermissionError
 
 from otpservice.app import MAX_IN_FLIGHT
-from otpservice.apps import Apps
+from otpservice.config.apps import Apps
+from otpservice.config.settings import SETTINGS, Settings
 from otpservice.runtime.serve import gunicorn_settings
-from otpservice.settings import SETTINGS, Settings
 from otpservice.store.client import connect
 from tests.deploy.conftest import DEPLOY, compose, inherited, prepare
 from tests.e2e.conftest import running_service

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from otpservice.app import MAX_IN_FLIGHT
+from otpservice.config.settings import SETTINGS, Settings
 from otpservice.runtime.serve import gunicorn_settings
-from otpservice.settings import SETTINGS, Settings
 from tests.deploy.conftest import DEPLOY
 
 UNIT = (DEPLOY / "otpservice.service").read_text()

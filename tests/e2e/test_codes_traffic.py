@@ -17,7 +17,7 @@ import urllib3
 from werkzeug.serving import make_server
 
 from otpservice.app import create_app
-from otpservice.settings import Settings
+from otpservice.config.settings import Settings
 from otpservice.store.client import connect
 from otpservice.store.verifications import RedisStore
 from otpservice.verification.digest import Digester

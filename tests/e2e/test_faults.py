@@ -9,9 +9,9 @@ import pytest
 from fakeredis import FakeRedis
 
 from otpservice.app import create_app
+from otpservice.config.settings import Settings
 from otpservice.routes.breaker import guarded
 from otpservice.sandbox.faults import Fault
-from otpservice.settings import Settings
 from otpservice.verification.code import Code
 from otpservice.verification.errors import ProviderUnavailable
 from otpservice.verification.owner import Owner

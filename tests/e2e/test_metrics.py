@@ -95,6 +95,14 @@ def test_two_workers_add_up_and_leave_nothing_behind(command, settings, tmp_path
     assert list(tmp_path.glob("otpservice-*")) == []
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_start_that_fails_leaves_nothing_behind(command, tmp_path):
+    env = {**os.environ, "OTPSERVICE_NONSENSE": "1", "TMPDIR": str(tmp_path)}
+    words = [sys.executable, "-m", *COMMANDS[command]]
+    assert subprocess.run(words, cwd=ROOT, env=env, stderr=-1, timeout=30).returncode == 2
+    assert list(tmp_path.glob("otpservice-*")) == []
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="asks /proc for the workers")
 def test_what_a_killed_worker_counted_stays_and_its_places_go(settings, tmp_path):
     with running("otpservice serve", settings, tmp_path) as server:

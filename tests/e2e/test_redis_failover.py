@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from otpservice.app import create_app
-from otpservice.settings import Settings
+from otpservice.config.settings import Settings
 from otpservice.verification.errors import CodeRefused
 from tests.conftest import KEYS
 from tests.redis_servers import ClusterOf, Watched, until

@@ -2,9 +2,9 @@
 
 import pytest
 
+from otpservice.config.settings import Settings
 from otpservice.runtime import machine
 from otpservice.runtime import serve as server
-from otpservice.settings import Settings
 
 
 @pytest.fixture

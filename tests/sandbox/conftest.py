@@ -75,9 +75,8 @@ class Client:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[SandboxServer]:
-    with SandboxServer() as running:
-        yield running
+def server(sandbox_server: SandboxServer) -> SandboxServer:
+    return sandbox_server
 
 
 @pytest.fixture

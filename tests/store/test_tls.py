@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from redis.exceptions import RedisError
 
-from otpservice.settings.values import redis_url
+from otpservice.config.redis_url import redis_url
 from otpservice.store.client import connect
 from tests.redis_servers import Server, free_port, until
 from tests.vavasms.test_tls import certificate

@@ -6,22 +6,15 @@ import pytest
 import urllib3
 
 from otpservice import vavasms
-from otpservice.sandbox import SandboxServer
 
 PHONE = "2250709000001"
 
 
-@pytest.fixture(scope="module")
-def server():
-    with SandboxServer() as running:
-        yield running
-
-
 @pytest.fixture
-def sandbox(server):
-    server.state.reset()
-    yield server
-    server.state.faults.clear()
+def sandbox(sandbox_server):
+    sandbox_server.state.reset()
+    yield sandbox_server
+    sandbox_server.state.faults.clear()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import traceback
 import pytest
 
 from otpservice import vavasms
+from tests.errors import chain
 from tests.fake_provider import PASSWORD, USERNAME, FakeProvider, after, answer, cut, hang
 
 SECRET_NAME = "HUNTER_TWO"
@@ -41,13 +42,6 @@ def send(client):
 
 def check(client):
     client.verify_otp(phone=PHONE, code=CODE)
-
-
-def chain(error):
-    """The error and everything it is chained to."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def leaks(text):

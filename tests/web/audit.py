@@ -5,7 +5,7 @@ import copy
 from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator, FormatChecker
 
-from otpservice.web.openapi import document
+from otpservice.web.ops.openapi import document
 from tests.conftest import KEYS
 
 UNTOLD_HEADERS = {"Content-Type", "Content-Length"}  # HTTP's own

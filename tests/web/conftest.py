@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from werkzeug.exceptions import RequestTimeout
 
 from otpservice.app import create_app
-from otpservice.settings import Settings
+from otpservice.config.settings import Settings
 from otpservice.verification.errors import CodeForgotten, CodeRefused
 from tests.conftest import KEYS
 

@@ -9,13 +9,13 @@ from flask import Flask
 
 from otpservice import __version__
 from otpservice.app import create_app
-from otpservice.settings import Settings
+from otpservice.config.settings import Settings
 from otpservice.store.client import connect
 from otpservice.vavasms import Balance, Unavailable
 from otpservice.verification.balance import BalanceReport
-from otpservice.web.admin import Vitals, admin_blueprint
 from otpservice.web.events import register_events
-from otpservice.web.health import health_blueprint
+from otpservice.web.ops.admin import Vitals, admin_blueprint
+from otpservice.web.ops.health import health_blueprint
 from tests.conftest import APPS, SECRET
 from tests.web.audit import audit
 

@@ -12,7 +12,7 @@ from marshmallow import ValidationError
 
 from otpservice.verification.errors import InvalidPhone
 from otpservice.verification.phone import PhoneNumber
-from otpservice.web.schemas import ConfirmRequest
+from otpservice.web.api.schemas import ConfirmRequest
 from tests.conftest import KEYS
 from tests.web.conftest import PHONE
 

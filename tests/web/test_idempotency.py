@@ -6,11 +6,11 @@ from threading import Event, Thread
 
 import pytest
 from fakeredis import FakeRedis, FakeServer
-from flask import Flask, g, make_response, request
+from flask import Flask, make_response, request
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from otpservice.apps import App
+from otpservice.config.apps import App
 from otpservice.store.idempotency import RedisIdempotency
 from otpservice.store.scripts import Scripts
 from otpservice.verification.errors import (
@@ -20,9 +20,10 @@ from otpservice.verification.errors import (
     StoreUnavailable,
     WrongCode,
 )
+from otpservice.web.api.idempotency import Answer, Idempotency, read_key
+from otpservice.web.context import current_context
+from otpservice.web.error_handlers import register_errors
 from otpservice.web.events import register_events
-from otpservice.web.idempotency import Answer, Once, read_key
-from otpservice.web.problems import register_errors
 from otpservice.web.requests import InvalidRequest
 from tests.conftest import SECRET
 
@@ -69,14 +70,15 @@ def client(world):
     app = Flask(__name__)
     register_events(app)
     register_errors(app)
-    once = Once(app, RedisIdempotency(Scripts(FakeRedis(server=world.redis)), [SECRET], lease=15))
+    store = RedisIdempotency(Scripts(FakeRedis(server=world.redis)), [SECRET], lease=15)
+    act = Idempotency(app, store).once(replay=world.replay)(world.act)
 
     @app.post("/login-code")
     @app.post("/confirm")
     def view():
-        g.app = App(request.headers.get("X-App", "portal"), ())
+        current_context().app = App(request.headers.get("X-App", "portal"), ())
         fields = request.get_json() if request.is_json else request.form.to_dict()
-        return once.run(fields, world.act, world.replay)
+        return act(fields)
 
     app.config["PROPAGATE_EXCEPTIONS"] = False
     return app.test_client()

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from otpservice import __version__
 from otpservice.app import create_app
-from otpservice.settings import Settings
+from otpservice.config.settings import Settings
 from otpservice.store.client import connect
 from otpservice.vavasms import Balance
 from otpservice.verification.errors import OutcomeUnknown

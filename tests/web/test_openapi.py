@@ -12,12 +12,12 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 import otpservice
 from otpservice.app import create_app
-from otpservice.settings import Settings
+from otpservice.config.settings import Settings
 from otpservice.store.client import connect
 from otpservice.store.verifications import RedisStore
 from otpservice.verification.digest import Digester
 from otpservice.verification.errors import OutcomeUnknown, ProviderRejected, ProviderUnavailable
-from otpservice.web.openapi import document
+from otpservice.web.ops.openapi import document
 from tests.web.audit import STRICT, audit, audited, operation_of, template_of, told_of, violations
 from tests.web.conftest import PHONE, too_late
 

@@ -7,9 +7,8 @@ import pytest
 from fakeredis import FakeRedis
 
 from otpservice.app import create_app
-from otpservice.sandbox import SandboxServer
+from otpservice.config.settings import Settings
 from otpservice.sandbox.faults import Fault
-from otpservice.settings import Settings
 from tests.conftest import APPS, KEYS
 from tests.e2e.outages import SECRET, UNREACHABLE, Gateway
 
@@ -35,16 +34,10 @@ def wrong(code):
     return str(int(code) + 1).zfill(6)[-6:]
 
 
-@pytest.fixture(scope="module")
-def server():
-    with SandboxServer() as running:
-        yield running
-
-
 @pytest.fixture
-def provider(server):
-    server.state.reset()
-    return server.state
+def provider(sandbox_server):
+    sandbox_server.state.reset()
+    return sandbox_server.state
 
 
 @pytest.fixture
@@ -88,7 +81,7 @@ class Caller:
 
 
 @pytest.fixture
-def serve(environment, server, provider, tmp_path):
+def serve(environment, sandbox_server, provider, tmp_path):
     """Starts the service with these settings, over one Redis."""
     redis = FakeRedis()
     (tmp_path / "apps.toml").write_text(APPS + MORE_APPS)
@@ -96,7 +89,7 @@ def serve(environment, server, provider, tmp_path):
     def serve(routes=BOTH, **changes):
         changes = {
             "apps_file": str(tmp_path / "apps.toml"),
-            "vavasms_url": f"{server.url}/api",
+            "vavasms_url": f"{sandbox_server.url}/api",
             "resend_after": "0",
             "routes": routes,
             **changes,

@@ -7,8 +7,8 @@ from urllib.parse import quote
 import pytest
 from fakeredis import FakeRedis
 
-from otpservice.logs import JsonFormatter
 from otpservice.store.client import connect
+from otpservice.telemetry.logs import JsonFormatter
 from tests.web.conftest import PHONE
 from tests.web.test_problems import check
 

@@ -1,0 +1,1 @@
+"""The settings and the apps file: read once at start, checked together, never changed after."""
