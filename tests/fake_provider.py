@@ -162,7 +162,7 @@ def _read_request(sock):
     head, _, body = data.partition(b"\r\n\r\n")
     line, *lines = head.decode("latin-1").split("\r\n")
     headers = {key.lower(): value for key, _, value in (text.partition(": ") for text in lines)}
-    while len(body) < int(headers["content-length"]):
+    while len(body) < int(headers.get("content-length", 0)):
         if not (chunk := sock.recv(65536)):
             return None
         body += chunk
