@@ -312,7 +312,8 @@ class RedisStore:
 
     def _read(self, app: str, id: str, action: str) -> Verification:
         args = [self._limits, app, action]
-        ((result, *facts),) = self._scripts.run([Call("read", [record_key(id)], args)])
+        call = Call("read", [record_key(id)], args)
+        ((result, *facts),) = self._scripts.run([call], replicated=action == "cancel")
         if result != "ok":
             raise NotFound
         return verification(id, facts)
