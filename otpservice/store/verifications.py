@@ -3,7 +3,7 @@
 import json
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from math import ceil
 from typing import Any
@@ -245,20 +245,19 @@ class RedisStore:
 
     def approve(self, reservation: AttemptReservation, code: Code) -> datetime:
         """Settle a guess the route said yes to; the first yes wins."""
-        digest = self._digester.codes(code, tag_of(reservation.id))[0]
+        digests = self._digester.codes(code, tag_of(reservation.id))
         # What the guess took is given back whatever comes out, and once at the most.
         followups = (*self._shared.confirm(reservation), *reservation.taken)
-        (result, *facts), *told = self._settle(reservation, "yes", digest, followups)
-        if result != "yes":
-            self._shared.unconfirm(reservation, told)
+        (result, *facts), *told = self._settle(reservation, "yes", followups, digests)
         if result == "yes":
             return time(facts[0])
+        self._shared.unconfirm(reservation, told)
         raise STATE_ERRORS.get(result, NotFound)(reservation.id)
 
     def settle_attempt(self, reservation: AttemptReservation, outcome: AttemptOutcome) -> int:
         """Settle a guess that did not come to a yes; returns the guesses that remain."""
         followups = () if outcome is AttemptOutcome.NO else reservation.taken
-        (result, *facts), *_ = self._settle(reservation, outcome, "", followups)
+        (result, *facts), *_ = self._settle(reservation, outcome, followups)
         return int(facts[0]) if result != "not_found" else 0
 
     def read(self, app: str, id: str) -> Verification:
@@ -304,9 +303,13 @@ class RedisStore:
             log.exception("reservation_not_given_back")
 
     def _settle(
-        self, reservation: AttemptReservation, outcome: str, digest: str, followups: Taken
+        self,
+        reservation: AttemptReservation,
+        outcome: str,
+        followups: Taken,
+        digests: Sequence[str] = (),
     ) -> list[list[Any]]:
-        args = [self._limits, reservation.attempt_id, outcome, digest]
+        args = [self._limits, reservation.attempt_id, outcome, *digests]
         call = Call("settle_attempt", [record_key(reservation.id)], args)
         return self._scripts.run([call], followups, replicated=outcome == "yes")
 
@@ -334,7 +337,7 @@ def _first(*refusals: OtpServiceError | None) -> OtpServiceError | None:
 
 def _limits(policy: Policy) -> dict[str, Any]:
     """The policy as ``lua/lib/record.lua`` describes it."""
-    patience = ceil(policy.provider_timeout * 1000)
+    provider_timeout = ceil(policy.provider_timeout * 1000)
     return {
         "ttl": policy.code_ttl * 1000,
         "max_attempts": policy.max_attempts,
@@ -343,8 +346,8 @@ def _limits(policy: Policy) -> dict[str, Any]:
         "record_only": "phone" in policy.record_only,
         # The provider counts in whole minutes, from when it makes the code: perhaps at the very
         # end of the call.
-        "life": ceil(policy.code_ttl / 60) * 60_000 + patience,
-        "patience": patience,
+        "life": ceil(policy.code_ttl / 60) * 60_000 + provider_timeout,
+        "asked": ceil(policy.ask_within * 1000) + provider_timeout,
         "lockout": {
             "failures": policy.lockout_failures,
             "length": policy.lockout_seconds * 1000,

@@ -33,6 +33,9 @@ class Policy:
     """Guesses per verification, over all its resends (OWASP ASVS 6.6)."""
     provider_timeout: float = 10.0
     """Seconds one send, by all its routes together, or one check may take at the provider."""
+    ask_within: float = 5.0
+    """Seconds from its reservation in which a guess may leave for the provider; no setting. Later
+    another verification may have a code there, so a process that was suspended must not ask."""
     resend_after: int = 60
     """Seconds between two sends of one app and purpose to one phone; 0 turns it off."""
     phone_quota: tuple[Quota, ...] = DEFAULT_PHONE_QUOTA

@@ -50,10 +50,6 @@ from otpservice.verification.routes import (
 _DELIVERY_KEPT = 30
 """Seconds the provider's word about an SMS is good for: the next look asks again."""
 
-_ASKS_WITHIN = 5.0
-"""Seconds from its reservation in which a guess may leave for the provider. The store lets another
-verification use the hosted route soon after: a process that was suspended must not ask then."""
-
 log = logging.getLogger(__name__)
 
 
@@ -184,12 +180,12 @@ class VerificationService:
             ProviderRejected, ProviderUnavailable: definitely not checked; not counted.
             StoreUnavailable: nothing was approved.
         """
-        began = monotonic()
+        ask_by = monotonic() + self._policy.ask_within
         attempt = self._store.reserve_attempt(owner, subject, _new_name(), code, address)
         if attempt.approved_at:
             return Approved(attempt.id, attempt.purpose, attempt.phone, attempt.approved_at)
         try:
-            self._ask(attempt, code, by=began + _ASKS_WITHIN)
+            self._ask(attempt, code, by=ask_by)
         except CodeRefused as refusal:
             # The lost check before this one may have used the code up: "no such code" is no "no".
             if isinstance(refusal, CodeForgotten) and attempt.previous_unknown:

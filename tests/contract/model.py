@@ -19,7 +19,6 @@ from otpservice.verification.ports import AttemptOutcome, SendOutcome, SendReque
 
 YES = "yes"
 FORGOTTEN_AFTER = 30 * DAY
-ASKS_LATE = 5  # seconds after its reservation in which a guess may leave for the provider
 
 
 class Named:
@@ -279,7 +278,7 @@ class Model:
             alive = []
         on_their_way = {None, AttemptOutcome.UNKNOWN}
         asked = [guess.time for guess in held.guesses if guess.outcome in on_their_way]
-        patience = int(self.policy.provider_timeout) + ASKS_LATE
+        patience = int(self.policy.ask_within + self.policy.provider_timeout)
         ends = [*(send.time + self.life for send in alive), *(time + patience for time in asked)]
         return max(0, max(ends, default=0) - self.now)
 

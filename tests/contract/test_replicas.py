@@ -99,6 +99,14 @@ def test_a_yes_of_the_provider_that_no_replica_has_is_not_told(stores, servers, 
     assert careless.read("portal", sent.id).status is Status.APPROVED
 
 
+def test_a_cancel_that_no_replica_has_is_not_told(stores, servers, phone):
+    careful, careless = stores
+    sent = careless.reserve_send(request(phone), "send")
+    with servers[1].frozen(), pytest.raises(StoreUnavailable):
+        careful.cancel("portal", sent.id)
+    assert careless.read("portal", sent.id).status is Status.CANCELED
+
+
 def test_a_right_guess_that_no_replica_has_is_not_told_nor_right_again(stores, servers, phone):
     careful, careless = stores
     sent = careless.reserve_send(request(phone, hosted=False, code=RIGHT), "send")

@@ -351,6 +351,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.approvals[held.id] += 1
         else:
             assert attempt.previous_unknown == held.lost
+            assert attempt.compared == bool(held.good_codes())
             self.asked[held.id] += 1
             assert self.asked[held.id] <= self.policy.max_attempts
             self.guesses.append((held, guess, attempt))

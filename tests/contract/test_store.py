@@ -40,6 +40,7 @@ OWNER = Owner("portal", "login")
 OTHER_PURPOSE = Owner("portal", "two-factor")
 OTHER_APP = Owner("shop", "login")
 CODE = Code("123456")
+NEWER = b"a newer secret key, of more than 32 bytes"
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
 
 
@@ -529,6 +530,17 @@ def test_an_approved_code_is_refused_unasked_until_the_provider_forgot_it(store,
         store.reserve_attempt(OTHER_PURPOSE, again.id, "b", CODE)
     assert refused.value.attempts_left == 4
     assert store.reserve_attempt(OTHER_PURPOSE, again.id, "c", Code("123457"))
+
+
+def test_an_approved_code_is_refused_by_instances_that_know_one_secret_of_two(redis, phone):
+    old, both = (
+        RedisStore(redis, Digester(keys), Policy()) for keys in ([SECRET], [NEWER, SECRET])
+    )
+    sent = send(old, phone)
+    both.approve(both.reserve_attempt(OWNER, sent.id, "yes", CODE), CODE)
+    again = send(old, phone, owner=OTHER_PURPOSE, send_id="send-2")
+    with pytest.raises(WrongCode):
+        old.reserve_attempt(OTHER_PURPOSE, again.id, "b", CODE)
 
 
 def test_failures_in_a_row_lock_the_phone_for_longer_each_time(make_store, phone):

@@ -1,7 +1,7 @@
 -- Say how a counted guess came out. A guess is settled once; the first yes of a verification wins.
 -- Needs: base, record, failures
 -- KEYS  record
--- ARGV  offset, policy, attempt id, 'yes', 'no', 'back' or 'unknown', digest of the code
+-- ARGV  offset, policy, attempt id, 'yes', 'no', 'back' or 'unknown', digests of the code
 -- After a yes it answers with the time of the approval.
 local now, policy = clock(ARGV[1]), cjson.decode(ARGV[2])
 local attempt_id, outcome = ARGV[3], ARGV[4]
@@ -52,7 +52,9 @@ elseif outcome == 'back' then
 elseif outcome == 'yes' and record.state == 'pending' then
   forget_used(phone_key, phone)
   local _, dead_at = hosted_codes(record, counted_at)
-  redis.call('HSET', phone_key, 'used:' .. ARGV[5], whole(dead_at))
+  for i = 5, #ARGV do -- under each secret: while they are rotated, some instances know only one
+    redis.call('HSET', phone_key, 'used:' .. ARGV[i], whole(dead_at))
+  end
   redis.call('HSET', KEYS[1], 'yes_at', whole(counted_at))
   approve(KEYS[1], record, phone_key, now, attempt_id, policy)
 end

@@ -33,11 +33,10 @@
 -- Policy: the limits as the store gives them, one JSON object; times in milliseconds.
 --   ttl, max_attempts, cooldown, quota (pairs of amount and window), record_only
 --   life                     in which a hosted code may be alive, from its reservation on
---   patience                 for one call to the provider
+--   asked                    in which a guess may reach the provider, from its reservation on
 --   lockout                  failures, length of the first lock, total
 
 local RECORD_KEPT = HOUR -- a finished verification answers for an hour
-local ASKS_LATE = 5000   -- the service asks within that time of the reservation, or not at all
 
 local function owner(record)
   return record.app .. '|' .. record.purpose
@@ -78,7 +77,7 @@ local function asked_until(record, policy)
       newest = math.max(newest, tonumber(at))
     end
   end
-  return newest > 0 and newest + policy.patience + ASKS_LATE or 0
+  return newest > 0 and newest + policy.asked or 0
 end
 
 -- Until when the hosted route serves this verification alone. The provider keys codes by phone and
