@@ -145,7 +145,7 @@ def _persistence(aof: int | None) -> Finding:
     return Finding(
         Verdict.WARNING,
         "redis AOF",
-        f"{state}: without it quotas, locks and pending codes start anew after a restart; "
+        f"{state}: without it quotas, locks and pending codes start from zero after a restart; "
         "set appendonly yes",
     )
 

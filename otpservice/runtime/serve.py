@@ -60,7 +60,7 @@ def _exit(error: InvalidSettings) -> NoReturn:
 def settings_once() -> Settings:
     """The same, read in the arbiter and inherited by its workers.
 
-    So a reload (SIGHUP) reads nothing anew, and cannot end a service that runs by a mistake.
+    So a reload (SIGHUP) reads no settings again, and cannot end a service that runs by a mistake.
     """
     return settings_or_exit()
 
@@ -95,7 +95,7 @@ def gunicorn_settings(
     workers: int | None = None,
     requests: int = MAX_IN_FLIGHT,
 ) -> dict[str, Any]:
-    """What gunicorn is told, with the reasons.
+    """gunicorn's settings, with the reasons.
 
     Args:
         settings: the service's own.
@@ -186,7 +186,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
 
 def serve(bind: str, workers: int | None, requests: int) -> None:
-    """Run the service until it is told to stop."""
+    """Run the service until it gets a signal to stop."""
     settings = _start()
     options = gunicorn_settings(settings, bind=bind, workers=workers, requests=requests)
     Server(partial(_build, settings, requests), options).run()

@@ -87,7 +87,7 @@ class State:
         self._calls: Counter[str] = Counter()
 
     def reset(self) -> None:
-        """Forget all and begin anew; ids go on, so that none is ever given twice."""
+        """Forget everything; ids go on, so that no id is given twice."""
         with self._lock:
             self._start()
         self.faults.clear()

@@ -1,6 +1,6 @@
 """The pumping guard on Redis or Valkey: which keys it counts by and how its scripts are called.
 
-The rule is told in ``otpservice.verification.pumping``. Every subject has its own hash tag, so on a
+The rule stands in ``otpservice.verification.pumping``. Every subject has its own hash tag, so on a
 cluster each is asked by a call of its own; this module only builds the calls and reads the answers,
 and whoever makes them puts them into a pipeline with others.
 
@@ -9,8 +9,9 @@ the block's script cannot see the country's hash, the guard remembers since when
 one from the last answer about it. So a process records only, for the one SMS with which it meets a
 country.
 
-Digests are made with the newest secret: after a rotation the guard begins anew, and records only
-for a day. So it does if Redis lost everything, and for a country nothing was sent to for 15 days.
+Digests are made with the newest secret: after a rotation the guard starts from zero, and
+only records for a day. The same holds if Redis lost everything, and for a country that got no SMS
+for 15 days.
 """
 
 from collections.abc import Sequence
@@ -92,7 +93,7 @@ class PumpingGuard:
         return self._weigh(subject, "", "preview")
 
     def give_back(self, subject: Subject, send_id: str, sent_at: int) -> Call:
-        """Take out an SMS that surely did not leave, once; ``sent_at`` is its ``Verdict.at``."""
+        """Take an SMS out that definitely did not leave, once; ``sent_at``: its ``Verdict.at``."""
         return Call("guard_settle", (subject.key,), (send_id, sent_at, "back"))
 
     def confirm(self, subject: Subject, attempt_id: str, sent_at: int) -> Call:

@@ -56,7 +56,7 @@ from otpservice.verification.ports import (
 
 log = logging.getLogger(__name__)
 
-# Of several refusals the one that callers are told, as the contract lists them.
+# Of several refusals callers get the first of these.
 _ORDER = [
     DestinationBlocked,
     PhoneLocked,
@@ -134,7 +134,7 @@ class RedisStore:
         return reservation
 
     def preview_send(self, request: SendRequest) -> bool:
-        """Raise what ``reserve_send`` would raise, in the order callers are told it."""
+        """Raise what ``reserve_send`` would raise, the first reason of several."""
         of_others = self._shared.preview_send(request)
         hosted, of_phone = self._preview_phone(request)
         if refusal := _first(of_others, of_phone):

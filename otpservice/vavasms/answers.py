@@ -104,7 +104,7 @@ def _refuse(constant: str) -> NoReturn:
 def _without_doubles(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        # {"code": 913, "code": 0} says both; whoever picks one guesses.
+        # {"code": 913, "code": 0} says both; picking one would be a guess.
         raise ValueError("a key twice")
     return found
 

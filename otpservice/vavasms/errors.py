@@ -76,7 +76,7 @@ class OtpNotFound(WrongCode):
 
 
 class Unavailable(VavasmsError):
-    """Surely nothing done: no connection was made, or it turned the request away (429, 503)."""
+    """Definitely nothing done: no connection was made, or it turned the request away (429, 503)."""
 
 
 class OutcomeUnknown(VavasmsError):

@@ -154,7 +154,7 @@ class ProviderError(OtpServiceError):
 
 
 class NotDone(ProviderError):
-    """Surely not sent, or surely not checked: to be given back. Another route may be tried."""
+    """Definitely not sent or not checked: to be given back. Another route may be tried."""
 
 
 class ProviderRejected(NotDone):
@@ -170,7 +170,7 @@ class ProviderUnavailable(NotDone):
 
 
 class NumberRefused(ProviderError):
-    """Surely not sent, and no other route would: the number itself is at fault."""
+    """Definitely not sent, and no other route would: the number itself is at fault."""
 
 
 class CodeRefused(ProviderError):

@@ -76,14 +76,14 @@ class SendOutcome(StrEnum):
 
     SENT = "sent"
     UNKNOWN = "unknown"  # perhaps sent: kept, and confirmable
-    GIVEN_BACK = "back"  # surely not sent
+    GIVEN_BACK = "back"  # definitely not sent
 
 
 class Sending(NamedTuple):
     """By which route an SMS went, and what became of it.
 
     Attributes:
-        outcome: sent, perhaps sent, or surely not.
+        outcome: sent, perhaps sent, or definitely not.
         route: name of the route; empty if none sent.
         hosted: the route's provider made the code.
         message_id: the provider's name for the SMS, if the code was ours and it gave one.

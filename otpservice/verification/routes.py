@@ -1,4 +1,4 @@
-"""Ways to send a code, and what they are told of an SMS."""
+"""Ways to send a code, and the SMS they get to send."""
 
 from time import monotonic
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -65,8 +65,8 @@ class Route(Protocol):
             The provider's name for it, if it gives one; else nothing: "".
 
         Raises:
-            NotDone: surely nothing left; another route may be tried.
-            NumberRefused: surely nothing left and the number is at fault.
+            NotDone: definitely nothing left; another route may be tried.
+            NumberRefused: definitely nothing left and the number is at fault.
             OutcomeUnknown: it may have left.
         """
 
@@ -80,7 +80,7 @@ class HostedRoute(Route, Protocol):
 
         Raises:
             CodeRefused: it is not (``CodeForgotten``: the provider has none to compare with).
-            NotDone: surely not checked.
+            NotDone: definitely not checked.
             OutcomeUnknown: the answer was lost.
         """
 

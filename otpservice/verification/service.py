@@ -69,7 +69,7 @@ class Started(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """The proof an app asked for: whoever typed the code holds ``phone``."""
+    """The proof an app asked for: the person who typed the code holds ``phone``."""
 
     id: str
     purpose: str
@@ -119,7 +119,7 @@ class VerificationService:
             SendingDisabled, PhoneLocked, ResendTooSoon, QuotaExceeded, BudgetExhausted,
             PurposeConflict: nothing was sent or counted.
             InvalidPhone: the provider refused the number; nothing was counted.
-            ProviderRejected, ProviderUnavailable: surely nothing was sent; nothing was counted.
+            ProviderRejected, ProviderUnavailable: definitely nothing was sent; nothing was counted.
             StoreUnavailable: nothing was sent.
         """
         if not self._sending:
@@ -252,7 +252,7 @@ class VerificationService:
     def _send_by_first(
         self, routes: Sequence[str], message: OutgoingCode, *, hosted: bool
     ) -> Sending:
-        """Try the routes in turn, on to the next only if surely nothing left."""
+        """Try the routes in turn, on to the next only if definitely nothing left."""
         refused: NotDone = ProviderUnavailable()
         for route in self._candidates(routes, hosted=hosted):
             if not message.seconds_left:

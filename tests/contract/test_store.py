@@ -543,6 +543,14 @@ def test_an_approved_code_is_refused_by_instances_that_know_one_secret_of_two(re
         old.reserve_attempt(OTHER_PURPOSE, again.id, "b", CODE)
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_instances_with_both_secrets_in_either_order_see_each_others_codes(redis, phone, first):
+    pairs = ([SECRET, NEWER], [NEWER, SECRET])
+    stores = [RedisStore(redis, Digester(secrets), Policy()) for secrets in pairs]
+    send(stores[first], phone)
+    refused_hosted(stores[1 - first], phone, OTHER_APP)
+
+
 def test_failures_in_a_row_lock_the_phone_for_longer_each_time(make_store, phone):
     store = make_store(max_attempts=10, lockout_failures=2, lockout_seconds=60, resend_after=0)
     for n, length in enumerate([60, 120, 240]):

@@ -1,5 +1,5 @@
 -- Weigh one more SMS to a country or a block of 1,000 numbers against its budget of unconfirmed
--- ones, and count it. The rule is told in otpservice/verification/pumping.py.
+-- ones, and count it. The rule stands in otpservice/verification/pumping.py.
 -- Needs: base
 -- KEYS  subject
 -- ARGV  offset, send id, 'spend' or 'preview' (writes nothing), '1' enforce or '0' only record,

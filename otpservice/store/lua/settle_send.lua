@@ -38,7 +38,7 @@ local function forget_retired_codes()
   end
 end
 
--- Whoever surely sent last, or may keep a code of its own, checks the guesses that are not ours.
+-- The route that certainly sent last, or may have made a code, checks guesses that are not ours.
 local function own()
   redis.call('HSET', KEYS[1], 'route', route, 'hosted', hosted)
   record.hosted = hosted
